@@ -1,0 +1,141 @@
+package services
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// box is a supervisor that runs, and what it wrote.
+type box struct {
+	*Supervisor
+	t       *testing.T
+	ctx     context.Context
+	dir     string
+	signals chan os.Signal
+	code    chan int
+	journal *Journal
+}
+
+// run starts a supervisor on a thread of its own. Its services are that
+// thread's children, as they are the main thread's in the program.
+func run(t *testing.T, o Options) *box {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	b := &box{t: t, ctx: ctx, dir: t.TempDir(), signals: make(chan os.Signal, 8), code: make(chan int, 1)}
+	out, err := os.Create(filepath.Join(b.dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.journal = NewJournal(out, Text)
+	o.Journal, o.Log = b.journal, b.journal.Logger(zap.DebugLevel)
+	if o.StopTimeout == 0 {
+		o.StopTimeout = 9 * time.Second
+	}
+	b.Supervisor = New(o)
+	child := make(chan os.Signal, 1)
+	signal.Notify(child, unix.SIGCHLD)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with its children's reaper
+		b.code <- b.Run(b.signals, child)
+		signal.Stop(child)
+	}()
+	t.Cleanup(func() {
+		_ = b.Shutdown(context.Background(), "end of the test", 0)
+		_ = b.Shutdown(context.Background(), "end of the test", 0)
+	})
+	return b
+}
+
+func (b *box) add(list ...Service) {
+	b.t.Helper()
+	if err := b.Add(b.ctx, list...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *box) service(name string) Status {
+	b.t.Helper()
+	snap, err := b.Snapshot(b.ctx)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, s := range snap.Services {
+		if s.Name == name {
+			return s
+		}
+	}
+	b.t.Fatalf("no service %s", name)
+	return Status{}
+}
+
+// until waits for a service to be as wanted; every change of state wakes it.
+func (b *box) until(name string, want func(Status) bool) Status {
+	b.t.Helper()
+	for {
+		snap, err := b.Snapshot(b.ctx)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		i := slices.IndexFunc(snap.Services, func(s Status) bool { return s.Name == name })
+		if i >= 0 && want(snap.Services[i]) {
+			return snap.Services[i]
+		}
+		select {
+		case <-snap.Changed:
+		case <-b.ctx.Done():
+			b.t.Fatalf("gave up; the service is %+v", snap.Services[i])
+		}
+	}
+}
+
+func (b *box) untilState(name string, state State) Status {
+	b.t.Helper()
+	return b.until(name, func(s Status) bool { return s.State == state })
+}
+
+// untilLine waits for a service to write a line.
+func (b *box) untilLine(service, text string) {
+	b.t.Helper()
+	var last uint64
+	for {
+		lines, more, _ := b.journal.Lines(service, last, 0)
+		for _, l := range lines {
+			if strings.Contains(l.Text, text) {
+				return
+			}
+			last = l.Seq
+		}
+		select {
+		case <-more:
+		case <-b.ctx.Done():
+			all, _, _ := b.journal.Lines("", 0, 0)
+			b.t.Fatalf("%s never wrote %q; all lines: %v", service, text, all)
+		}
+	}
+}
+
+func (b *box) exitCode() int {
+	b.t.Helper()
+	select {
+	case code := <-b.code:
+		return code
+	case <-b.ctx.Done():
+		b.t.Fatal("the supervisor did not end")
+		return -1
+	}
+}
+
+func sh(name, script string) Service {
+	return Service{Name: name, ExecStart: []string{"/bin/sh", "-c", script}}
+}

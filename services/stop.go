@@ -1,0 +1,174 @@
+package services
+
+import (
+	"context"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// ending is the way out: the services in reverse order, then whatever else runs.
+type ending struct {
+	code     int
+	phase    endPhase
+	deadline time.Time // of the phase
+	finished bool
+}
+
+type endPhase uint8
+
+const (
+	endServices endPhase = iota // KillSignal to those that nothing running is After
+	endKill                     // SIGKILL to all services
+	endTerm                     // SIGTERM to every other process of the container
+	endSweep                    // SIGKILL to these
+)
+
+// reserve is what is kept of StopTimeout for the last, certain SIGKILL.
+const reserve = 500 * time.Millisecond
+
+// Shutdown ends all services and then Run, which returns code. A second call
+// kills at once.
+func (s *Supervisor) Shutdown(ctx context.Context, reason string, code int) error {
+	return s.ask(ctx, func() { s.beginEnd(reason, code) })
+}
+
+func (s *Supervisor) beginEnd(reason string, code int) {
+	if s.end != nil {
+		s.opts.Log.Warn("killing everything now: " + reason)
+		s.killServices()
+		s.continueEnd()
+		return
+	}
+	s.opts.Log.Info("stopping: "+reason, zap.Duration("within", s.opts.StopTimeout))
+	s.end = &ending{code: code, deadline: time.Now().Add(max(s.opts.StopTimeout-reserve, 0))}
+	s.continueEnd()
+}
+
+// signal is what a signal to init means. All are caught: a Go program that is
+// PID 1 dies of a dozen of them otherwise, which C programs there do not.
+func (s *Supervisor) signal(sig syscall.Signal) {
+	switch sig {
+	case unix.SIGTERM, unix.SIGINT, unix.SIGPWR, sigRTMIN3:
+		s.beginEnd("got "+signalName(sig), s.stopCode(sig))
+	case unix.SIGWINCH, unix.SIGTTIN, unix.SIGTTOU, unix.SIGTSTP, unix.SIGPIPE, unix.SIGCONT:
+	default:
+		if main := s.main(); main != nil && main.pid != 0 {
+			main.kill(sig)
+			return
+		}
+		s.opts.Log.Info("ignored signal " + signalName(sig))
+	}
+}
+
+// sigRTMIN3 asks systemd and those that imitate it to halt; podman and lxc send it.
+const sigRTMIN3 = syscall.Signal(34 + 3)
+
+func signalName(sig syscall.Signal) string {
+	if name := unix.SignalName(sig); name != "" {
+		return name
+	}
+	return "signal " + sig.String()
+}
+
+// main is the main command, or nil.
+func (s *Supervisor) main() *record {
+	for _, r := range s.order {
+		if r.Foreground {
+			return r
+		}
+	}
+	return nil
+}
+
+// stopCode is the container's exit code for a stop that was asked for: the main
+// command's own, once it has one; 143 while nothing has been started yet; else 0.
+func (s *Supervisor) stopCode(sig syscall.Signal) int {
+	if len(s.order) == 0 {
+		return 128 + int(sig)
+	}
+	return 0
+}
+
+// continueEnd takes the shutdown as far as it goes now.
+func (s *Supervisor) continueEnd() {
+	if s.end == nil || s.end.finished {
+		return
+	}
+	now := time.Now()
+	if s.end.phase == endServices && !now.Before(s.end.deadline) {
+		s.killServices()
+	}
+	if s.end.phase == endServices {
+		s.stopFree()
+	}
+	if s.end.phase <= endKill && !s.anyActive() {
+		s.end.phase, s.end.deadline = endTerm, now.Add(300*time.Millisecond)
+		s.end.finished = !s.sweep(unix.SIGTERM)
+		return
+	}
+	late := !now.Before(s.end.deadline)
+	switch s.end.phase {
+	case endKill:
+		s.end.finished = late // something hangs in the kernel; the container ends it
+	case endTerm:
+		s.end.finished = !s.sweep(0)
+		if late && !s.end.finished {
+			s.sweep(unix.SIGKILL)
+			s.end.phase, s.end.deadline = endSweep, now.Add(reserve/2)
+		}
+	case endSweep:
+		s.end.finished = late || !s.sweep(0)
+	}
+}
+
+// stopFree stops every service that no running service is After, main commands first.
+func (s *Supervisor) stopFree() {
+	for _, r := range slices.Backward(s.order) {
+		if r.active() && r.state != Stopping && !s.needed(r) {
+			r.again = false
+			s.apply(r, event{kind: evStop})
+		}
+	}
+}
+
+// needed is true while a service that is ordered behind r still runs.
+func (s *Supervisor) needed(r *record) bool {
+	for _, other := range s.order {
+		if other != r && other.active() && (slices.Contains(other.After, r.Name) || slices.Contains(other.Requires, r.Name)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *record) active() bool {
+	return r.state == Starting || r.state == Ready || r.state == Stopping || r.state == Backoff || r.lingers
+}
+
+func (s *Supervisor) anyActive() bool { return slices.ContainsFunc(s.order, (*record).active) }
+
+func (s *Supervisor) killServices() {
+	s.end.phase, s.end.deadline = endKill, time.Now().Add(reserve/2)
+	for _, r := range s.order {
+		if r.active() {
+			r.again = false
+			s.apply(r, event{kind: evStop})
+			r.killAll()
+		}
+	}
+}
+
+// sweep signals every process of the container but this one, and says whether
+// there is any. Only PID 1 may: for others -1 is the whole machine.
+func (s *Supervisor) sweep(sig syscall.Signal) bool {
+	if !s.opts.Alone {
+		return false
+	}
+	return unix.Kill(-1, sig) == nil
+}
+
+func after(d Duration) time.Time { return time.Now().Add(time.Duration(d)) }
