@@ -1,0 +1,12 @@
+# An image's config with every field in use: what Nix makes of it is basic.json.
+import ../config.nix {
+  loader = "/nix/store/00000000000000000000000000000000-glibc-2.40/lib/ld-linux-x86-64.so.2";
+  ldconfig = "/nix/store/00000000000000000000000000000000-glibc-2.40-bin/bin/ldconfig";
+  environment = {
+    GREETING = "two\nlines, \"quotes\", $dollars and \\";
+    WORKSPACE = "/workspace";
+  };
+  services.web = {
+    ExecStart = [ "/bin/sh" "-c" "exec sleep infinity" ];
+  };
+}
