@@ -1,0 +1,164 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
+
+	"github.com/fleek-platform/nix2vast/image"
+	"github.com/fleek-platform/nix2vast/services"
+)
+
+// New reads the image's config and the settings of the container whose root is
+// given. A config that cannot be understood is an error: the image is not one
+// that this program can boot.
+func New(root, version string, command []string) (*Container, error) {
+	config, err := image.Load(root)
+	if err != nil {
+		return nil, err
+	}
+	settings, problems := ParseSettings(Environ())
+	return &Container{
+		Root: root, Config: config, Settings: settings, Problems: problems,
+		Version: version, Command: command, Progress: NewProgress(),
+	}, nil
+}
+
+// ConfigPath is where an image keeps its config.
+const ConfigPath = "/" + image.ConfigPath
+
+// InImage says whether root is that of a nix2vast image.
+func InImage(root string) bool {
+	_, err := os.Stat(filepath.Join(root, ConfigPath))
+	return err == nil
+}
+
+// warmThreads survive 16 blocking calls at once in a full pids cgroup; each
+// costs 20 KB of memory.
+const warmThreads = 24
+
+// Boot takes the steps, supervises, and returns the container's exit code. It
+// must be called on the program's main goroutine, locked to the main thread.
+// signals brings every signal but SIGCHLD, child SIGCHLD.
+func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
+	alone := os.Getpid() == 1
+	if !alone {
+		// Orphans come to us instead of to a PID 1 that may not reap them.
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	}
+	c.Journal = services.NewJournal(c.output(), services.Format(c.Settings.LogFormat))
+	c.Log = c.Journal.Logger(zapcore.InfoLevel)
+	c.Supervisor = services.New(services.Options{
+		Log: c.Log, Journal: c.Journal, StopTimeout: c.Settings.StopTimeout, Alone: alone,
+	})
+	c.Log.Info(fmt.Sprintf("nix2vast %s on %s, pid %d", c.Version, c.Settings.Host, os.Getpid()))
+	for _, problem := range c.Problems {
+		c.Log.Warn("settings: " + problem)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				c.Log.Error("BUG: panic in the boot", zap.Any("panic", p), zap.Stack("stack"))
+			}
+		}()
+		Run(ctx, c, steps)
+		services.WarmThreads(warmThreads)
+		c.sayReady(ctx)
+		if err := releaseMemory(); err != nil {
+			c.Log.Debug("giving memory back", zap.Error(err))
+		}
+	}()
+	code := c.Supervisor.Run(signals, child)
+	c.Log.Info(fmt.Sprintf("ended with exit code %d", code))
+	c.Journal.Flush(300 * time.Millisecond)
+	return code
+}
+
+// output is where init and the services write. With a main command stdout is
+// that command's alone, so that it can be piped.
+func (c *Container) output() io.Writer {
+	if len(c.Command) > 0 {
+		return os.Stderr
+	}
+	return os.Stdout
+}
+
+// sayReady logs once how the boot ended, and repeats what went wrong.
+func (c *Container) sayReady(ctx context.Context) {
+	for {
+		st, changed, err := c.status(ctx)
+		if err != nil {
+			return // the container is ending
+		}
+		if st.Phase == Stopping {
+			return
+		}
+		if st.Phase != Booting {
+			c.Log.Info(join(fmt.Sprintf("%s after %v", st.Phase, services.Round(time.Since(st.Since))), "ssh: "+st.SSH.String()))
+			return
+		}
+		select {
+		case <-changed[0]:
+		case <-changed[1]:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// CatchSignals catches all signals, SIGCHLD apart from the others. It is the
+// first thing that a PID 1 does: a signal without a handler would go past the
+// supervisor, and with Go's own handlers would end the container.
+func CatchSignals() (signals, child <-chan os.Signal) {
+	all := make(chan os.Signal, 64)
+	chld := make(chan os.Signal, 1) // one that waits stands for any number
+	for n := syscall.Signal(1); n <= 64; n++ {
+		switch n {
+		case unix.SIGKILL, unix.SIGSTOP: // cannot be caught
+		case unix.SIGURG: // Go's scheduler sends it to itself all the time
+		case 32, 33: // the C library's own
+		case unix.SIGCHLD:
+			signal.Notify(chld, n)
+		default:
+			signal.Notify(all, n)
+		}
+	}
+	return all, chld
+}
+
+// LimitCPU keeps a small program small on a machine of hundreds of cores.
+func LimitCPU() { runtime.GOMAXPROCS(min(runtime.NumCPU(), 4)) }
+
+// CheckConfig says everything that is wrong with a config file.
+func CheckConfig(b []byte) error {
+	config, err := image.Parse(b)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	var list []services.Service
+	for _, name := range slices.Sorted(maps.Keys(config.Services)) {
+		svc, err := services.Parse(name, config.Services[name])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list = append(list, svc)
+	}
+	return errors.Join(append(errs, services.Check(list, sshdName, gpuName, mainName))...)
+}

@@ -1,0 +1,44 @@
+package boot
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// releaseMemory gives back what boot needed and waiting does not: the free part
+// of the heap, and the pages of our own program, most of which never run again.
+// Mapped pages are the last that the kernel takes from a container at its memory
+// limit; unmapped ones come back from the page cache when they are wanted.
+func releaseMemory() error {
+	debug.FreeOSMemory()
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding our own program: %w", err)
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return fmt.Errorf("reading our memory map: %w", err)
+	}
+	for line := range bytes.Lines(maps) {
+		// 00400000-007b8000 r-xp 00000000 08:01 1234 /init (proc_pid_maps(5))
+		f := bytes.Fields(line)
+		if len(f) < 6 || string(f[5]) != self || bytes.ContainsRune(f[1], 'w') {
+			continue // what can be written would be lost
+		}
+		from, to, _ := bytes.Cut(f[0], []byte("-"))
+		begin, err1 := strconv.ParseUint(string(from), 16, 64)
+		end, err2 := strconv.ParseUint(string(to), 16, 64)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, uintptr(begin), uintptr(end-begin), unix.MADV_DONTNEED); errno != 0 {
+			return fmt.Errorf("releasing %s: %w", f[0], errno)
+		}
+	}
+	return nil
+}

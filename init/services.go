@@ -1,0 +1,113 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fleek-platform/nix2vast/services"
+)
+
+// Services starts the services: sshd, the driver's oneshot, those of the image's
+// config, and the main command. It does not wait for them.
+var Services = Step{Name: "services", Run: startServices}
+
+// mainName is the service that runs the container's command.
+const mainName = "main"
+
+func startServices(ctx context.Context, c *Container) (string, error) {
+	var errs []error
+	if err := c.Supervisor.SetEnviron(ctx, c.Environ); err != nil {
+		return "", err
+	}
+	list, err := c.services()
+	errs = append(errs, err)
+	errs = append(errs, c.Supervisor.Add(ctx, list...))
+	names := make([]string, len(list))
+	for i := range list {
+		names[i] = list[i].Name
+	}
+	return "started " + strings.Join(names, ", "), errors.Join(errs...)
+}
+
+// services lists what is to run. A definition that cannot be used is an error,
+// and the others stay.
+func (c *Container) services() ([]services.Service, error) {
+	var list []services.Service
+	var errs []error
+	if err := c.sshdProblem(); err == nil {
+		list = append(list, c.sshdService())
+	} else if !errors.Is(err, errPlatformSSH) {
+		errs = append(errs, err)
+	}
+	if c.Settings.GPU != GPUOff {
+		program, err := os.Executable()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("finding our own program for the gpu service: %w", err))
+		} else {
+			list = append(list, gpuService(program))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Config.Services)) {
+		svc, err := services.Parse(name, c.Config.Services[name])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list = append(list, svc)
+	}
+	if len(c.Command) > 0 {
+		list = append(list, services.Service{
+			Name: mainName, Description: "the container's command", ExecStart: c.Command,
+			Restart: services.RestartNo, Essential: true, Foreground: true,
+			WorkingDirectory: c.workingDirectory(),
+			TimeoutStopSec:   services.Duration(max(c.Settings.StopTimeout-time.Second, time.Second)),
+		})
+	}
+	return list, errors.Join(errs...)
+}
+
+// workingDirectory is the one that the engine started us in: the image's, or -w.
+func (c *Container) workingDirectory() string {
+	if dir, err := os.Getwd(); err == nil {
+		return dir
+	}
+	return "/"
+}
+
+// errPlatformSSH is returned where the host's launcher runs sshd itself.
+var errPlatformSSH = errors.New("the platform's launcher owns port 22 and runs sshd")
+
+const (
+	sshdName    = "sshd"
+	sshdProgram = "/usr/sbin/sshd"
+)
+
+// sshdProblem says why there is no sshd to start.
+func (c *Container) sshdProblem() error {
+	if _, err := os.Stat(filepath.Join(c.Root, ".launch")); err == nil {
+		return errPlatformSSH
+	}
+	if _, err := os.Stat(filepath.Join(c.Root, sshdProgram)); err != nil {
+		return fmt.Errorf("the image has no SSH server: %w", err)
+	}
+	return nil
+}
+
+// sshdService answers on its port once it is ready. KillMode process lets open
+// sessions live through a restart of the server.
+func (c *Container) sshdService() services.Service {
+	return services.Service{
+		Name:        sshdName,
+		Description: "OpenSSH server",
+		ExecStart:   []string{sshdProgram, "-D", "-e"},
+		KillMode:    services.KillProcess,
+		Probe:       &services.Probe{TCP: fmt.Sprintf("127.0.0.1:%d", c.Settings.SSHPort), Expect: "SSH-2.0-"},
+	}
+}

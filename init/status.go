@@ -1,0 +1,203 @@
+package boot
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/fleek-platform/nix2vast/gpu"
+	"github.com/fleek-platform/nix2vast/services"
+)
+
+// Phase is the state of the whole container.
+type Phase string
+
+// The phases, from the first to the last.
+const (
+	Booting  Phase = "booting"
+	Ready    Phase = "ready"
+	Degraded Phase = "degraded" // a step, a service or the GPU is not as it should be
+	Stopping Phase = "stopping"
+)
+
+// ExitCode is what `init status` ends with; 3 stands for no init at all.
+func (p Phase) ExitCode() int {
+	switch p {
+	case Ready:
+		return 0
+	case Booting:
+		return 2
+	}
+	return 1
+}
+
+// Status is what `init status --json` prints.
+type Status struct {
+	Phase    Phase             `json:"phase"`
+	Version  string            `json:"version"`
+	Host     string            `json:"host"`
+	Since    time.Time         `json:"since"`             // when init was started
+	Took     time.Duration     `json:"took_ns,omitempty"` // from there to ready
+	Steps    []StepStatus      `json:"steps"`
+	Services []services.Status `json:"services"`
+	SSH      SSHStatus         `json:"ssh"`
+	GPU      *gpu.Report       `json:"gpu,omitempty"` // absent while it is not known, or off
+	Problems []string          `json:"problems,omitempty"`
+	Orphans  int               `json:"orphans_reaped"`
+}
+
+// SSHStatus says who can log in, and how.
+type SSHStatus struct {
+	State    string `json:"state"` // ready, or why there is no login
+	Reason   string `json:"reason,omitempty"`
+	Keys     int    `json:"keys"`
+	Password bool   `json:"password"`
+	Login    string `json:"login,omitempty"` // the command, where the host's address is known
+}
+
+// status puts together what is known now. changed is closed when it is out of date.
+func (c *Container) status(ctx context.Context) (Status, []<-chan struct{}, error) {
+	snap, err := c.Supervisor.Snapshot(ctx)
+	if err != nil {
+		return Status{}, nil, err
+	}
+	p := c.Progress
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	st := Status{
+		Version: c.Version, Host: c.Settings.Host, Since: p.began,
+		Steps: slices.Clone(p.steps), Services: snap.Services, Problems: p.problems, Orphans: snap.Orphans,
+	}
+	if c.Settings.GPU != GPUOff {
+		if r, err := ReadGPU(c.Root); err == nil {
+			st.GPU = &r
+		}
+	}
+	st.SSH = c.sshStatus(snap.Services, p)
+	st.Phase = phase(st, p.over, snap.Ending, c.Settings.GPU)
+	if st.Phase == Ready {
+		st.Took = readyAfter(st)
+	}
+	return st, []<-chan struct{}{snap.Changed, p.changed}, nil
+}
+
+// phase judges the whole. A service that starts for the first time belongs to
+// the boot; one that starts again is a fault until it is ready.
+func phase(st Status, over, ending bool, mode string) Phase {
+	if ending {
+		return Stopping
+	}
+	good := mode == GPUOff || st.GPU == nil || gpuGood(st.GPU.State, mode)
+	for _, s := range st.Steps {
+		good = good && s.OK
+	}
+	for _, s := range st.Services {
+		switch s.State {
+		case services.Starting:
+			if s.Restarts == 0 {
+				return Booting
+			}
+			good = false
+		case services.Backoff, services.Failed:
+			good = false
+		}
+	}
+	switch {
+	case !over:
+		return Booting
+	case good:
+		return Ready
+	}
+	return Degraded
+}
+
+// readyAfter is the time from the start of init to the last service's ready.
+func readyAfter(st Status) time.Duration {
+	last := st.Since
+	for _, s := range st.Services {
+		if s.Since.After(last) {
+			last = s.Since
+		}
+	}
+	return last.Sub(st.Since)
+}
+
+func (c *Container) sshStatus(list []services.Status, p *Progress) SSHStatus {
+	st := SSHStatus{Keys: p.keys, Password: p.password}
+	if err := c.sshdProblem(); err != nil {
+		st.State, st.Reason = "off", err.Error()
+		return st
+	}
+	for _, s := range list {
+		if s.Name == sshdName {
+			st.State, st.Reason = s.State.String(), s.Note
+		}
+	}
+	switch {
+	case st.State == "":
+		st.State = "booting"
+	case p.keys == 0 && !p.password:
+		st.State, st.Reason = "no credentials", noCredentials
+	case c.Settings.LoginHost != "":
+		st.Login = fmt.Sprintf("ssh -p %s root@%s", c.Settings.LoginPort, c.Settings.LoginHost)
+	}
+	return st
+}
+
+// noCredentials is the cure where nobody could log in; sshd then listens on
+// loopback alone.
+const noCredentials = "set SSH_PUBLIC_KEYS (or SSH_PUBLIC_KEY, PUBLIC_KEY, SSH_PUBKEY, AUTHORIZED_KEYS) or ROOT_PASSWORD; until then sshd listens on 127.0.0.1 only"
+
+// WriteText prints the status for a person.
+func (st Status) WriteText(w io.Writer) error {
+	head := fmt.Sprintf("%s, started %s ago on %s", st.Phase, services.Round(time.Since(st.Since).Truncate(time.Second)), st.Host)
+	if st.Took > 0 {
+		head += fmt.Sprintf(", ready after %v", services.Round(st.Took))
+	}
+	if _, err := fmt.Fprintln(w, head); err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "\nSTEP\tTOOK\tNOTE")
+	for _, s := range st.Steps {
+		note := s.Note
+		if !s.OK {
+			note = "failed: " + s.Error
+		}
+		fmt.Fprintf(t, "%s\t%v\t%s\n", s.Name, services.Round(s.Took), note)
+	}
+	fmt.Fprintln(t, "\nSERVICE\tSTATE\tSINCE\tPID\tRESTARTS\tNOTE")
+	for _, s := range st.Services {
+		pid := "-"
+		if s.Pid != 0 {
+			pid = fmt.Sprint(s.Pid)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%d\t%s\n", s.Name, s.State, services.Round(time.Since(s.Since).Truncate(time.Second)), pid, s.Restarts, s.Note)
+	}
+	fmt.Fprintln(t)
+	fmt.Fprintf(t, "ssh:\t%s\n", st.SSH)
+	if st.GPU != nil {
+		fmt.Fprintf(t, "gpu:\t%s\n", describeGPU(*st.GPU))
+	}
+	for _, p := range st.Problems {
+		fmt.Fprintf(t, "problem:\t%s\n", p)
+	}
+	return t.Flush()
+}
+
+func (s SSHStatus) String() string {
+	if s.State != services.Ready.String() {
+		return join(s.State, s.Reason)
+	}
+	text := fmt.Sprintf("ready, %d key(s)", s.Keys)
+	if s.Password {
+		text += ", password"
+	}
+	if s.Login != "" {
+		text += ": " + s.Login
+	}
+	return text
+}
