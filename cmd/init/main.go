@@ -1,0 +1,138 @@
+// Init is PID 1 of a nix2vast container, and its own client.
+//
+// As PID 1 it makes a rented GPU box one that can be logged in to: it completes
+// the directories and devices that the host left out, applies the environment,
+// root's password and public keys, starts sshd, makes the host's GPU driver
+// usable and supervises the services of the image. Arguments, if any, are the
+// container's main command: it gets the terminal, and its end ends the container
+// with its exit code.
+//
+//	docker run -e SSH_PUBLIC_KEYS="$(cat ~/.ssh/id_ed25519.pub)" -p 2222:22 IMAGE
+//	docker run -it IMAGE bash
+//
+// Inside the container it is the client:
+//
+//	init status [--json] [--wait DUR]    the state of everything
+//	init logs [-f] [-n N] [NAME]         what the services wrote
+//	init start|stop|restart NAME...      act on services
+//	init gpu [--json]                    the driver: state, reason and cure
+//	init check FILE                      check an image's config
+//	init boot [COMMAND...]               be the init of a container whose PID 1 is another
+//	init version
+//
+// Without arguments, and not as PID 1, it boots where no init runs yet and
+// prints the status where one does: this is the line for a host's start script.
+// Either refuses to boot anything but a nix2vast image.
+//
+// # Environment
+//
+//	ROOT_PASSWORD          root's password; only with it does sshd accept passwords
+//	SSH_PUBLIC_KEYS        keys that may log in as root; also SSH_PUBLIC_KEY,
+//	                       PUBLIC_KEY, SSH_PUBKEY, AUTHORIZED_KEYS; all are joined
+//	…_FILE                 of each of the above: read the value from a file
+//	SSH_PORT               sshd's port; default 22
+//	NIX2VAST_GPU           auto (default), require (degraded without), off
+//	NIX2VAST_GPU_WAIT      how long to wait for a driver that is half injected; default 10s
+//	NIX2VAST_GLIBC_CACHE   0: leave the library cache of the image's glibc alone
+//	NIX2VAST_STOP_TIMEOUT  what all services together get to stop; default 9s
+//	NIX2VAST_LOG           text (default) or json
+//
+// # Exit codes
+//
+// As PID 1: the main command's, or that of the essential service which ended;
+// 0 after a stop that was asked for; 143 if that came before anything was
+// started; 78 for an image whose config cannot be read.
+//
+// As a client: 0 done, or ready; 1 failed, or degraded; 2 wrong usage, or still
+// booting (status); 3 no init answers.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	boot "github.com/fleek-platform/nix2vast/init"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// The boot order. Each step is the file of the same name in package boot.
+var steps = []boot.Step{
+	boot.Mounts,
+	boot.Control,
+	boot.Environment,
+	boot.Accounts,
+	boot.SSHKeys,
+	boot.Services,
+}
+
+// The supervisor's reaper needs the main thread for itself.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	if os.Getpid() == 1 {
+		os.Exit(bootContainer(os.Args[1:]))
+	}
+	if len(os.Args) == 1 {
+		os.Exit(bootOrStatus())
+	}
+	os.Exit(client(os.Args[1:]))
+}
+
+const (
+	exitUsage  = 2
+	exitNoInit = 3
+	exitConfig = 78 // EX_CONFIG of sysexits.h
+)
+
+// bootContainer is the life of the container.
+func bootContainer(command []string) int {
+	signals, child := boot.CatchSignals()
+	boot.LimitCPU()
+	if len(command) > 0 && command[0] == "--" {
+		command = command[1:]
+	}
+	if len(command) > 0 && strings.HasPrefix(command[0], "-") {
+		return usage("the main command cannot begin with a dash: %s", command[0])
+	}
+	c, err := boot.New("/", version, command)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "init:", err)
+		return exitConfig
+	}
+	// From here on nothing may end this process: as PID 1 it would take the
+	// container with it, and somebody's rented box with that.
+	return c.Boot(steps, signals, child)
+}
+
+// bootOrStatus is what a host's start script gets, however often it runs.
+func bootOrStatus() int {
+	if !boot.InImage("/") {
+		help(nil)
+		return exitUsage
+	}
+	if code := showStatus(nil); code != exitNoInit {
+		return code
+	}
+	return bootContainer(nil)
+}
+
+// bootHere is bootContainer for a container whose PID 1 is another.
+func bootHere(args []string) int {
+	if !boot.InImage("/") {
+		// On a person's own machine, boot would take over its accounts, its SSH
+		// server and its library cache.
+		return fail(errors.New("this is no nix2vast container: it has no " + boot.ConfigPath))
+	}
+	_, err := (boot.Client{Root: "/"}).Status(background, io.Discard, false, 0)
+	if !errors.Is(err, boot.ErrNoInit) {
+		fmt.Println("an init runs here already; see: init status")
+		return 0
+	}
+	return bootContainer(args)
+}
