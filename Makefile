@@ -1,0 +1,46 @@
+# Everything there is to do, on a Debian machine with Go and apt.
+
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+export CGO_ENABLED := 0
+
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+sources = $$(go list -f '{{.Dir}}' ./...)
+staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what this machine lacks, by apt
+	@dev/setup.sh
+
+build: ## build/init, the static program that becomes PID 1
+	@go build -trimpath -ldflags '-s -w -X main.version=$(version)' -o build/init ./cmd/init
+
+image: setup build ## build/image.tar, by Nix, for docker load and podman load
+	@dev/image.sh
+
+demo: image ## boot a real container and show it; GPU=1: with a driver injected
+	@dev/demo.sh $(if $(GPU),gpu)
+
+demo-clean: ## remove what make demo made
+	@dev/demo.sh clean
+
+test: image ## run every test
+	@dev/driver.sh prepare
+	@gofmt -d $(sources) | tee /dev/stderr | test -z "$$(cat)"
+	@go vet ./...
+	@go test ./...
+
+bench: image ## measure, each figure against a peer in the same run
+	@go test -run '^$$' -bench . -benchtime 10x ./...
+
+lint: setup ## staticcheck and shellcheck
+	@go run $(staticcheck) ./...
+	@shellcheck dev/*.sh
+
+clean: demo-clean ## remove build
+	@chmod -R u+w build/nix 2>/dev/null || true
+	@rm -rf build
+
+.NOTPARALLEL:
+.PHONY: help setup build image demo demo-clean test bench lint clean
