@@ -2,20 +2,18 @@ package services
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The pace at which a service that starts is asked: often at first, since most
@@ -83,49 +81,32 @@ func portOf(address string) uint16 {
 }
 
 // portFree refuses to start a service whose port another process listens on:
-// its probe would be answered by that one.
+// its probe would be answered by that one. It tries to bind, which takes
+// microseconds; /proc/net/tcp takes milliseconds on a machine of much memory.
 func portFree(address string) error {
 	host, _, _ := net.SplitHostPort(address)
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
 		return nil // a name: the service itself will say what is wrong
 	}
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		b, err := os.ReadFile(table)
-		if err != nil {
-			continue // no /proc, or no IPv6
-		}
-		if listens(b, ip, portOf(address)) {
-			return fmt.Errorf("port %d is taken by another process of this network", portOf(address))
-		}
+	var family int
+	var local unix.Sockaddr
+	if ip = ip.Unmap(); ip.Is4() {
+		family, local = unix.AF_INET, &unix.SockaddrInet4{Port: int(portOf(address)), Addr: ip.As4()}
+	} else {
+		family, local = unix.AF_INET6, &unix.SockaddrInet6{Port: int(portOf(address)), Addr: ip.As16()}
 	}
-	return nil
-}
-
-// listens reads the kernel's table of TCP sockets (proc_net_tcp.rst): the second
-// column is the local address, in 32-bit words of the machine's byte order, and
-// port in hex; the fourth is the state, 0A for listening.
-func listens(table []byte, ip netip.Addr, port uint16) bool {
-	for line := range bytes.Lines(table) {
-		f := strings.Fields(string(line))
-		if len(f) < 4 || f[3] != "0A" {
-			continue
-		}
-		addr, hexPort, _ := strings.Cut(f[1], ":")
-		if n, err := strconv.ParseUint(hexPort, 16, 16); err != nil || uint16(n) != port {
-			continue
-		}
-		raw, err := hex.DecodeString(addr)
-		if err != nil || len(raw)%4 != 0 {
-			continue
-		}
-		for word := range slices.Chunk(raw, 4) {
-			slices.Reverse(word) // both architectures that we build for are little-endian
-		}
-		local, ok := netip.AddrFromSlice(raw)
-		if ok && (local.IsUnspecified() || local.Unmap() == ip.Unmap()) {
-			return true
-		}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil // a network without this family
 	}
-	return false
+	defer unix.Close(fd)
+	// With it, connections that are closing do not count; a listener does.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return fmt.Errorf("looking whether port %d is free: %w", portOf(address), err)
+	}
+	if err := unix.Bind(fd, local); err == unix.EADDRINUSE {
+		return fmt.Errorf("port %d is taken by another process", portOf(address))
+	}
+	return nil // other errors are the service's to find
 }

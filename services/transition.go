@@ -110,7 +110,7 @@ func (s *Supervisor) announce(r *record, e event) {
 	if r.state == Failed || r.state == Backoff {
 		log = s.opts.Log.Warn
 	}
-	if r.state == Starting && !r.restarted() || r.state == Stopping {
+	if r.state == Starting || r.state == Stopping || r.tiresome() {
 		log = s.opts.Log.Debug
 	}
 	text := r.Name + ": " + r.state.String()
@@ -126,7 +126,9 @@ func (s *Supervisor) announce(r *record, e event) {
 	}
 }
 
-func (r *record) restarted() bool { return r.restarts > 0 }
+// tiresome thins out what a service that never works says: each end at first,
+// then the 8th, 16th, 32nd …
+func (r *record) tiresome() bool { return r.failures > 4 && r.failures&(r.failures-1) != 0 }
 
 // Round shortens a time span to what a person reads: two or three digits.
 func Round(d time.Duration) time.Duration {
