@@ -108,6 +108,10 @@ func (c *Container) sshdService() services.Service {
 		Description: "OpenSSH server",
 		ExecStart:   []string{sshdProgram, "-D", "-e"},
 		KillMode:    services.KillProcess,
-		Probe:       &services.Probe{TCP: fmt.Sprintf("127.0.0.1:%d", c.Settings.SSHPort), Expect: "SSH-2.0-"},
+		Probe: &services.Probe{
+			TCP:    fmt.Sprintf("127.0.0.1:%d", c.Settings.SSHPort),
+			Send:   "SSH-2.0-init\r\n",
+			Expect: "SSH-2.0-",
+		},
 	}
 }

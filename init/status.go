@@ -1,10 +1,12 @@
 package boot
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -160,7 +162,8 @@ func (st Status) WriteText(w io.Writer) error {
 	if _, err := fmt.Fprintln(w, head); err != nil {
 		return err
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	var table bytes.Buffer
+	t := tabwriter.NewWriter(&table, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "\nSTEP\tTOOK\tNOTE")
 	for _, s := range st.Steps {
 		note := s.Note
@@ -185,7 +188,15 @@ func (st Status) WriteText(w io.Writer) error {
 	for _, p := range st.Problems {
 		fmt.Fprintf(t, "problem:\t%s\n", p)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(table.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s SSHStatus) String() string {

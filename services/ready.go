@@ -59,6 +59,9 @@ func (p *Probe) ask(ctx context.Context) error {
 	if err := conn.SetDeadline(time.Now().Add(askTimeout)); err != nil {
 		return fmt.Errorf("setting a deadline for %s: %w", p.TCP, err)
 	}
+	if _, err := io.WriteString(conn, p.Send); err != nil {
+		return fmt.Errorf("writing to %s: %w", p.TCP, err)
+	}
 	// To the end of the line: closing with bytes unread would reset the
 	// connection, which servers log as an error.
 	line, err := bufio.NewReader(io.LimitReader(conn, 512)).ReadString('\n')

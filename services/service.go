@@ -135,7 +135,9 @@ func (k KillSignal) signal() syscall.Signal { return unix.SignalNum(string(k)) }
 type Probe struct {
 	// TCP is a host:port that accepts connections once the service is ready.
 	TCP string `json:"TCP"`
-	// Expect is what the service says first on such a connection; empty: accepting it is enough.
+	// Send is said to it first, where it would take silence for an error.
+	Send string `json:"Send,omitempty"`
+	// Expect is how its first line begins; empty: accepting the connection is enough.
 	Expect string `json:"Expect,omitempty"`
 }
 
