@@ -16,7 +16,9 @@ import (
 
 // Accounts makes sure that root can log in and that sshd has its own user, and
 // turns ROOT_PASSWORD into a hash. It sets Container.PasswordSet.
-var Accounts = Step{Name: "accounts", Run: accounts}
+var Accounts = Step{Name: accountsName, Run: accounts}
+
+const accountsName = "accounts"
 
 // The formats are those of passwd(5), group(5) and shadow(5). Empty numbers in
 // a shadow line turn ageing off.

@@ -78,6 +78,11 @@ func (p *Progress) add(c *Container, s StepStatus) {
 	p.changed = make(chan struct{})
 }
 
+// failed says whether one of the named steps did. The caller holds the lock.
+func (p *Progress) failed(names ...string) bool {
+	return slices.ContainsFunc(p.steps, func(s StepStatus) bool { return !s.OK && slices.Contains(names, s.Name) })
+}
+
 func (p *Progress) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/fleek-platform/nix2vast/services"
 )
@@ -43,18 +42,12 @@ func serve(_ context.Context, c *Container) (string, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("removing the control socket of an earlier run: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return "", fmt.Errorf("opening the control socket: %w", err)
 	}
 	if err := os.Chmod(path, 0o666); err != nil {
 		return "", fmt.Errorf("opening the control socket to all users: %w", err)
-	}
-	server := &http.Server{
-		Handler:           control{c}.routes(),
-		ReadHeaderTimeout: 5 * time.Second,
-		ConnContext:       withPeer,
-		ErrorLog:          zap.NewStdLog(c.Log),
 	}
 	go func() {
 		defer func() {
@@ -62,48 +55,34 @@ func serve(_ context.Context, c *Container) (string, error) {
 				c.Log.Error("BUG: panic in the control socket", zap.Any("panic", p), zap.Stack("stack"))
 			}
 		}()
-		c.Log.Error("the control socket has ended", zap.Error(server.Serve(l)))
+		c.Log.Error("the control socket has ended", zap.Error(accept(l, c.Log, control{c}.handle)))
 	}()
 	return "answers on " + path, nil
 }
 
-func (ctl control) routes() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", ctl.getStatus)
-	mux.HandleFunc("GET /v1/logs", ctl.getLogs)
-	mux.HandleFunc("POST /v1/start", ctl.change((*services.Supervisor).Start))
-	mux.HandleFunc("POST /v1/stop", ctl.change((*services.Supervisor).Stop))
-	mux.HandleFunc("POST /v1/restart", ctl.change((*services.Supervisor).Restart))
-	return mux
+func (ctl control) handle(ctx context.Context, w http.ResponseWriter, r *http.Request, uid uint32) {
+	switch r.Method + " " + r.URL.Path {
+	case "GET /v1/status":
+		ctl.getStatus(ctx, w, r)
+	case "GET /v1/logs":
+		ctl.getLogs(ctx, w, r)
+	case "POST /v1/start":
+		ctl.change(ctx, w, r, uid, ctl.Supervisor.Start)
+	case "POST /v1/stop":
+		ctl.change(ctx, w, r, uid, ctl.Supervisor.Stop)
+	case "POST /v1/restart":
+		ctl.change(ctx, w, r, uid, ctl.Supervisor.Restart)
+	default:
+		http.Error(w, "there is no "+r.Method+" "+r.URL.Path, http.StatusNotFound)
+	}
 }
 
 // phaseHeader tells a client its exit code without reading the body.
 const phaseHeader = "Init-Phase"
 
-type peerKey struct{}
-
-// withPeer keeps the credentials that the kernel gives of the other side.
-func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	raw, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return ctx
-	}
-	var cred *unix.Ucred
-	_ = raw.Control(func(fd uintptr) { // an error leaves cred nil: nobody
-		cred, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	return context.WithValue(ctx, peerKey{}, cred)
-}
-
-func mayChange(r *http.Request) bool {
-	cred, _ := r.Context().Value(peerKey{}).(*unix.Ucred)
-	return cred != nil && (cred.Uid == 0 || int(cred.Uid) == os.Getuid())
-}
-
-func (ctl control) getStatus(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
+func (ctl control) getStatus(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	var until <-chan time.Time
-	if wait := r.FormValue("wait"); wait != "" {
+	if wait := r.URL.Query().Get("wait"); wait != "" {
 		span, err := time.ParseDuration(wait)
 		if err != nil {
 			http.Error(w, fmt.Sprintf("wait=%s is not a time span such as 30s", wait), http.StatusBadRequest)
@@ -121,7 +100,7 @@ func (ctl control) getStatus(w http.ResponseWriter, r *http.Request) {
 		}
 		if until == nil || st.Phase != Booting {
 			w.Header().Set(phaseHeader, string(st.Phase))
-			if r.FormValue("text") != "" {
+			if r.URL.Query().Get("text") != "" {
 				_ = st.WriteText(w) // a client that has gone needs no answer
 			} else {
 				writeJSON(w, st)
@@ -149,30 +128,28 @@ func writeJSON(w http.ResponseWriter, v any) {
 // settleTimeout bounds how long a change waits for its outcome.
 const settleTimeout = 2 * time.Minute
 
-func (ctl control) change(do func(*services.Supervisor, context.Context, ...string) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !mayChange(r) {
-			http.Error(w, "only root may start and stop services", http.StatusForbidden)
-			return
-		}
-		names := r.URL.Query()["name"]
-		if len(names) == 0 {
-			http.Error(w, "no service was named", http.StatusBadRequest)
-			return
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), settleTimeout)
-		defer cancel()
-		err := do(ctl.Supervisor, ctx, names...)
-		if unknown := (*services.UnknownError)(nil); errors.As(err, &unknown) {
-			http.Error(w, err.Error(), http.StatusNotFound)
-			return
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		ctl.settled(ctx, w, names)
+func (ctl control) change(ctx context.Context, w http.ResponseWriter, r *http.Request, uid uint32, do func(context.Context, ...string) error) {
+	if uid != 0 && int(uid) != os.Getuid() {
+		http.Error(w, "only root may start and stop services", http.StatusForbidden)
+		return
 	}
+	names := r.URL.Query()["name"]
+	if len(names) == 0 {
+		http.Error(w, "no service was named", http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	err := do(ctx, names...)
+	if unknown := (*services.UnknownError)(nil); errors.As(err, &unknown) {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	ctl.settled(ctx, w, names)
 }
 
 // settled answers once none of the services is on its way to another state.
@@ -206,11 +183,12 @@ func (ctl control) settled(ctx context.Context, w http.ResponseWriter, names []s
 	}
 }
 
-func (ctl control) getLogs(w http.ResponseWriter, r *http.Request) {
-	service := r.FormValue("service")
-	n, _ := strconv.Atoi(r.FormValue("n")) // 0: all that is kept
+func (ctl control) getLogs(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	service := query.Get("service")
+	n, _ := strconv.Atoi(query.Get("n")) // 0: all that is kept
 	lines, more, ok := ctl.Journal.Lines(service, 0, n)
-	if !ok && service != "" && !ctl.exists(r.Context(), service) {
+	if !ok && service != "" && !ctl.exists(ctx, service) {
 		http.Error(w, fmt.Sprintf("no service is called %s", service), http.StatusNotFound)
 		return
 	}
@@ -224,13 +202,12 @@ func (ctl control) getLogs(w http.ResponseWriter, r *http.Request) {
 			}
 			last = line.Seq
 		}
-		if r.FormValue("follow") == "" {
+		if query.Get("follow") == "" {
 			return
 		}
-		_ = http.NewResponseController(w).Flush()
 		select {
 		case <-more:
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		}
 		lines, more, _ = ctl.Journal.Lines(service, last, 0)

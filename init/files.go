@@ -45,23 +45,47 @@ type placeError struct {
 func (e *placeError) Error() string { return e.doing + " " + e.path + ": " + e.err.Error() }
 func (e *placeError) Unwrap() error { return e.err }
 
-// oneForReadOnly joins errs, with a single sentence for all that a read-only
-// file system is the cause of.
+// readOnlyError is about all that a read-only file system keeps from being done.
+type readOnlyError struct{ paths []string }
+
+func (e *readOnlyError) Error() string {
+	return "the file system is read-only, but this would have to change: " + strings.Join(e.paths, ", ")
+}
+func (e *readOnlyError) Unwrap() error { return syscall.EROFS }
+
+// oneForReadOnly joins errs, which may be joined ones themselves, with a single
+// sentence for all that a read-only file system is the cause of.
 func oneForReadOnly(errs []error) error {
-	var paths []string
+	var readOnly readOnlyError
 	var others []error
-	for _, err := range errs {
+	for _, err := range flatten(errs) {
 		var at *placeError
-		if errors.Is(err, syscall.EROFS) && errors.As(err, &at) {
-			paths = append(paths, at.path)
-		} else {
+		var many *readOnlyError
+		switch {
+		case errors.As(err, &many):
+			readOnly.paths = append(readOnly.paths, many.paths...)
+		case errors.Is(err, syscall.EROFS) && errors.As(err, &at):
+			readOnly.paths = append(readOnly.paths, at.path)
+		default:
 			others = append(others, err)
 		}
 	}
-	if len(paths) > 0 {
-		others = append(others, fmt.Errorf("the file system is read-only, but this would have to change: %s", strings.Join(paths, ", ")))
+	if len(readOnly.paths) > 0 {
+		others = append(others, &readOnly)
 	}
 	return errors.Join(others...)
+}
+
+// flatten undoes errors.Join.
+func flatten(errs []error) (flat []error) {
+	for _, err := range errs {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			flat = append(flat, flatten(joined.Unwrap())...)
+		} else {
+			flat = append(flat, err)
+		}
+	}
+	return flat
 }
 
 // writeFile makes path, inside root, a file that holds data and has mode, and

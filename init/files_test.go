@@ -1,10 +1,12 @@
 package boot
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -211,5 +213,18 @@ func TestSetBlock(t *testing.T) {
 				t.Errorf("again it is\n%s", again)
 			}
 		})
+	}
+}
+
+func TestOneForReadOnly(t *testing.T) {
+	inner := oneForReadOnly([]error{&placeError{"writing", "/a", syscall.EROFS}, &placeError{"writing", "/b", syscall.EROFS}})
+	other := &placeError{"writing", "/d", syscall.EACCES}
+	err := oneForReadOnly([]error{inner, errors.Join(&placeError{"making", "/c", syscall.EROFS}, other), nil})
+	const want = "writing /d: permission denied\nthe file system is read-only, but this would have to change: /a, /b, /c"
+	if err == nil || err.Error() != want || !errors.Is(err, syscall.EROFS) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if err := oneForReadOnly([]error{nil}); err != nil {
+		t.Errorf("%v out of nothing", err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fleek-platform/nix2vast/services"
 )
 
@@ -74,11 +76,17 @@ func (c *Container) services() ([]services.Service, error) {
 }
 
 // workingDirectory is the one that the engine started us in: the image's, or -w.
+// Engines enter it before they switch to the user of --user, who may not.
 func (c *Container) workingDirectory() string {
-	if dir, err := os.Getwd(); err == nil {
-		return dir
+	dir, err := os.Getwd()
+	if err == nil {
+		err = unix.Access(dir, unix.X_OK)
 	}
-	return "/"
+	if err != nil {
+		c.Problems = append(c.Problems, fmt.Sprintf("the main command starts in /, since the working directory cannot be entered: %v", err))
+		return "/"
+	}
+	return dir
 }
 
 // errPlatformSSH is returned where the host's launcher runs sshd itself.

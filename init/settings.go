@@ -63,6 +63,11 @@ type Settings struct {
 	Workspace string // absolute
 }
 
+// hasCredentials says whether anything was set that should let somebody log in.
+func (s Settings) hasCredentials() bool {
+	return s.RootPassword != "" || s.RootPasswordFile != "" || len(s.PublicKeys)+len(s.PublicKeyFiles) > 0
+}
+
 // A Setting is one variable that the environment may hold.
 type Setting struct {
 	Names []string // the first is its own, the others are aliases

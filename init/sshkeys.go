@@ -15,7 +15,9 @@ import (
 
 // SSHKeys lets the renter's keys in, gives sshd host keys of its own, and
 // configures it. It sets Container.Keys.
-var SSHKeys = Step{Name: "sshkeys", Run: sshKeys}
+var SSHKeys = Step{Name: sshKeysName, Run: sshKeys}
+
+const sshKeysName = "sshkeys"
 
 // maxComplaints is how many unusable entries of one variable are named one by
 // one; a private key by mistake has dozens of lines.
@@ -42,12 +44,7 @@ func authorizedKeys(c *Container) (string, error) {
 	}
 
 	theirs, _ := cutBlocks(string(old))
-	have := make(map[string]bool) // by key, in wire format
-	for _, line := range strings.Split(theirs, "\n") {
-		if key, err := parseKey(line); err == nil {
-			have[key] = true
-		}
-	}
+	have := usableKeys(theirs)
 	var block strings.Builder
 	for _, source := range sources {
 		entries, bad := parseKeys(source)
@@ -69,11 +66,25 @@ func authorizedKeys(c *Container) (string, error) {
 	ch.add(makeDir(c.Root, dir, 0o700, true)) // sshd trusts no other (StrictModes)
 	text := setBlock(string(old), block.String(), false)
 	note, err := writeFile(c.Root, file, []byte(text), 0o600)
+	if err != nil {
+		c.Keys = len(usableKeys(string(old)))
+	}
 	if note != "" {
 		note = fmt.Sprintf("%s with %d usable keys", note, len(have))
 	}
 	ch.add(note, err)
 	return ch.result()
+}
+
+// usableKeys are the keys of an authorized_keys, in wire format.
+func usableKeys(text string) map[string]bool {
+	keys := make(map[string]bool)
+	for _, line := range strings.Split(text, "\n") {
+		if key, err := parseKey(line); err == nil {
+			keys[key] = true
+		}
+	}
+	return keys
 }
 
 // keySources reads the files that the settings name; a source is a name for

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const keysFile = "root/.ssh/authorized_keys"
@@ -170,5 +172,26 @@ func TestHostKeyRepair(t *testing.T) {
 	}
 	if get(t, c.Root, hostKeyPath("ecdsa")) != ecdsa || strings.Contains(get(t, c.Root, hostKeyPath("ecdsa")+".pub"), keyA) {
 		t.Error("the other key changed, or its public half is still another's")
+	}
+}
+
+// A key that could not be written lets nobody in: it does not count.
+func TestKeysThatCannotBeWritten(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	root := newRoot(t, map[string]string{"/root/.ssh/authorized_keys": keyB + "\n"})
+	bind(t, root, root)
+	defer func() {
+		if err := unix.Unmount(root, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := unix.Mount("", root, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	c := &Container{Root: root, Settings: Settings{PublicKeys: []Variable{{"PUBLIC_KEY", keyA}}}}
+	if note, err := authorizedKeys(c); err == nil || c.Keys != 1 {
+		t.Errorf("%q, %v; %d keys, want the one that was there", note, err, c.Keys)
 	}
 }

@@ -143,6 +143,9 @@ func (c *Container) sshStatus(list []services.Status, p *Progress) SSHStatus {
 		st.State = "booting"
 	case p.keys == 0 && !p.password:
 		st.State, st.Reason = "no credentials", noCredentials
+		if c.Settings.hasCredentials() && p.failed(accountsName, sshKeysName) {
+			st.Reason = notApplied
+		}
 	case c.Settings.LoginHost != "":
 		st.Login = fmt.Sprintf("ssh -p %s root@%s", c.Settings.LoginPort, c.Settings.LoginHost)
 	}
@@ -152,6 +155,9 @@ func (c *Container) sshStatus(list []services.Status, p *Progress) SSHStatus {
 // noCredentials is the cure where nobody could log in; sshd then listens on
 // loopback alone.
 const noCredentials = "set SSH_PUBLIC_KEYS (or SSH_PUBLIC_KEY, PUBLIC_KEY, SSH_PUBKEY, AUTHORIZED_KEYS) or ROOT_PASSWORD; until then sshd listens on 127.0.0.1 only"
+
+// notApplied is the reason where there were some.
+const notApplied = "the keys or the password that were set could not be written: see the steps " + accountsName + " and " + sshKeysName
 
 // WriteText prints the status for a person.
 func (st Status) WriteText(w io.Writer) error {

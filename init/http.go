@@ -1,0 +1,121 @@
+package boot
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// The control socket speaks HTTP/1.1, one request a connection. The standard
+// library reads the request; its server is left out, since with TLS and HTTP/2
+// it would add 2 MB to a program whose every page counts as PID 1's memory.
+
+// Limits of the control socket. Each client is a process of this container.
+const (
+	maxClients     = 64
+	requestBytes   = 64 << 10
+	requestTimeout = 5 * time.Second
+)
+
+// handler answers one request; ctx ends when the client has gone.
+type handler func(ctx context.Context, w http.ResponseWriter, r *http.Request, uid uint32)
+
+// accept answers clients until the socket is closed.
+func accept(l *net.UnixListener, log *zap.Logger, handle handler) error {
+	room := make(chan struct{}, maxClients)
+	for {
+		conn, err := l.AcceptUnix()
+		if err != nil {
+			return fmt.Errorf("taking a connection: %w", err)
+		}
+		room <- struct{}{}
+		go func() {
+			defer func() {
+				if p := recover(); p != nil {
+					log.Error("BUG: panic while answering a client", zap.Any("panic", p), zap.Stack("stack"))
+				}
+				conn.Close()
+				<-room
+			}()
+			answer(conn, handle)
+		}()
+	}
+}
+
+func answer(conn *net.UnixConn, handle handler) {
+	w := &response{conn: conn, header: http.Header{}}
+	if err := conn.SetReadDeadline(time.Now().Add(requestTimeout)); err != nil {
+		return
+	}
+	r, err := http.ReadRequest(bufio.NewReader(io.LimitReader(conn, requestBytes)))
+	if err != nil {
+		http.Error(w, "this is no HTTP request", http.StatusBadRequest)
+		return
+	}
+	uid, err := peer(conn)
+	if err != nil {
+		http.Error(w, "the kernel does not say who asks", http.StatusForbidden)
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		defer cancel()
+		_ = conn.SetReadDeadline(time.Time{})
+		_, _ = conn.Read(make([]byte, 1)) // returns when the client has gone
+	}()
+	handle(ctx, w, r, uid)
+	w.WriteHeader(http.StatusOK) // for an answer without a body
+}
+
+// peer is the user on the other side of a connection.
+func peer(conn *net.UnixConn) (uid uint32, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return 0, err
+	}
+	if credErr != nil {
+		return 0, credErr
+	}
+	return cred.Uid, nil
+}
+
+// response is a http.ResponseWriter whose end is that of the connection.
+type response struct {
+	conn   net.Conn
+	header http.Header
+	sent   bool
+}
+
+func (w *response) Header() http.Header { return w.header }
+
+func (w *response) WriteHeader(code int) {
+	if w.sent {
+		return
+	}
+	w.sent = true
+	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nConnection: close\r\n", code, http.StatusText(code))
+	for _, key := range slices.Sorted(maps.Keys(w.header)) {
+		head += fmt.Sprintf("%s: %s\r\n", key, w.header.Get(key))
+	}
+	_, _ = io.WriteString(w.conn, head+"\r\n") // a client that has gone needs no answer
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.conn.Write(b)
+}
