@@ -95,8 +95,7 @@ if [ -n "$gpu" ]; then
 	options="--no-healthcheck $(dev/driver.sh run-args)"
 else
 	engine=$(engines | head -n 1)
-	# The image asks for every GPU there is; this run asks for none.
-	options="-e NVIDIA_VISIBLE_DEVICES=void"
+	options=
 	if [ "$engine" = podman ]; then
 		# The wait below is the health check. Podman's own limits are higher than
 		# a root without CAP_SYS_RESOURCE may set.

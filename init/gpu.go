@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -46,7 +47,7 @@ func SetupGPU(ctx context.Context, c *Container, w io.Writer) int {
 	report := gpu.Setup(ctx, gpu.Options{
 		Root: c.Root, Environ: c.Settings.Environ,
 		Loader: c.Config.Loader, Ldconfig: c.Config.Ldconfig,
-		Wait: c.Settings.GPUWait, Log: c.Log,
+		Wait: cmp.Or(c.Settings.GPUWait, -1), Log: c.Log, // 0 is no wait here, the default there
 		Run: func(ctx context.Context, argv ...string) ([]byte, int, error) {
 			return services.Command(ctx, c.Settings.Environ, argv...)
 		},
