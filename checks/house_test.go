@@ -1,0 +1,253 @@
+// Package checks holds the rules of the house as tests, and the end-to-end tests
+// that need a container engine.
+package checks
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/fleek-platform/nix2vast"
+
+// arrows is what each package may import of ours.
+var arrows = map[string][]string{
+	"cmd/init": {"init"},
+	"init":     {"gpu", "services", "image"},
+	"gpu":      {},
+	"services": {},
+	"image":    {},
+	"checks":   {},
+}
+
+// source is one Go file of the repository.
+type source struct {
+	path string // relative to the root, with slashes
+	text string
+	file *ast.File
+	set  *token.FileSet
+}
+
+func (s source) dir() string           { return filepath.Dir(s.path) }
+func (s source) test() bool            { return strings.HasSuffix(s.path, "_test.go") }
+func (s source) lines() int            { return strings.Count(s.text, "\n") }
+func (s source) at(p token.Pos) string { return fmt.Sprintf("%s:%d", s.path, s.set.Position(p).Line) }
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var list []source
+	for _, path := range tracked(t, ".go") {
+		text, err := os.ReadFile(filepath.Join("..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, text, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, source{path, string(text), file, set})
+	}
+	if len(list) < 20 {
+		t.Fatalf("only %d Go files were found", len(list))
+	}
+	return list
+}
+
+// tracked lists the files of the repository with an ending, build/ left out.
+func tracked(t *testing.T, ending string) []string {
+	t.Helper()
+	var list []string
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel("..", path) // both are relative to here
+		if d.IsDir() && (rel == "build" || rel == ".git") {
+			return fs.SkipDir
+		}
+		if d.Type().IsRegular() && strings.HasSuffix(rel, ending) {
+			list = append(list, filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestArrows(t *testing.T) {
+	for _, s := range sources(t) {
+		allowed, known := arrows[s.dir()]
+		if !known {
+			t.Errorf("%s: package %s is not in the list of arrows", s.path, s.dir())
+			continue
+		}
+		for _, spec := range s.file.Imports {
+			path := strings.Trim(spec.Path.Value, `"`)
+			if own, ok := strings.CutPrefix(path, module+"/"); ok && !slices.Contains(allowed, own) {
+				t.Errorf("%s: %s must not import %s", s.at(spec.Pos()), s.dir(), own)
+			}
+		}
+	}
+}
+
+// TestKept names what only one place may do, and why.
+func TestKept(t *testing.T) {
+	for _, rule := range []struct {
+		pattern string
+		only    func(s source) bool
+		why     string
+	}{
+		{`\bos\.(Getenv|LookupEnv|Environ|ExpandEnv|Setenv|Unsetenv|Clearenv)\b`, func(s source) bool { return s.path == "init/settings.go" },
+			"only init/settings.go reads the environment"},
+		{`\b(os/exec"|syscall\.(ForkExec|StartProcess|Exec)\b|os\.StartProcess\b)`, func(s source) bool { return s.dir() == "services" },
+			"only package services starts processes"},
+		{`\bWait4\b`, func(s source) bool { return s.path == "services/reaper.go" },
+			"there is one reaper"},
+		{`\bLockOSThread\(`, func(s source) bool { return s.path == "cmd/init/main.go" || s.path == "services/threads.go" },
+			"a child of a locked goroutine that ends is lost to the reaper"},
+		{`\btime\.Sleep\(`, func(source) bool { return false },
+			"a sleep is no synchronisation"},
+		{`\bzap\.(L|S|ReplaceGlobals)\(`, func(source) bool { return false },
+			"the logger is a parameter"},
+	} {
+		re := regexp.MustCompile(rule.pattern)
+		for _, s := range sources(t) {
+			if s.test() || rule.only(s) {
+				continue
+			}
+			if loc := re.FindStringIndex(s.text); loc != nil {
+				t.Errorf("%s:%d: %s", s.path, 1+strings.Count(s.text[:loc[0]], "\n"), rule.why)
+			}
+		}
+	}
+}
+
+func TestTestsNeitherSkipNorSleep(t *testing.T) {
+	re := regexp.MustCompile(`\b[tb]\.Skip|\btime\.` + `Sleep\(`)
+	for _, s := range sources(t) {
+		if loc := re.FindStringIndex(s.text); s.test() && s.path != "checks/house_test.go" && loc != nil {
+			t.Errorf("%s:%d: a test neither skips nor sleeps", s.path, 1+strings.Count(s.text[:loc[0]], "\n"))
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.lines() > 400 {
+			t.Errorf("%s has %d lines, 400 are enough", s.path, s.lines())
+		}
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || s.test() {
+				continue
+			}
+			if n := s.set.Position(f.End()).Line - s.set.Position(f.Pos()).Line + 1; n > 60 {
+				t.Errorf("%s: %s has %d lines, 60 are enough", s.at(f.Pos()), f.Name.Name, n)
+			}
+		}
+	}
+}
+
+// TestGoroutinesRecover wants a defer as the first statement of each goroutine:
+// a panic in any of them would end PID 1.
+func TestGoroutinesRecover(t *testing.T) {
+	list := sources(t)
+	bodies := map[string][]*ast.BlockStmt{} // by package and name, which methods may share
+	for _, s := range list {
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && !s.test() {
+				name := s.dir() + "." + f.Name.Name
+				bodies[name] = append(bodies[name], f.Body)
+			}
+		}
+	}
+	for _, s := range list {
+		if s.test() {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			g, ok := n.(*ast.GoStmt)
+			if !ok {
+				return true
+			}
+			var candidates []*ast.BlockStmt
+			switch f := g.Call.Fun.(type) {
+			case *ast.FuncLit:
+				candidates = append(candidates, f.Body)
+			case *ast.Ident:
+				candidates = bodies[s.dir()+"."+f.Name]
+			case *ast.SelectorExpr:
+				candidates = bodies[s.dir()+"."+f.Sel.Name]
+			}
+			if len(candidates) == 0 {
+				t.Errorf("%s: the goroutine's function was not found", s.at(g.Pos()))
+			}
+			for _, body := range candidates {
+				if len(body.List) == 0 {
+					continue
+				}
+				if _, ok := body.List[0].(*ast.DeferStmt); !ok {
+					t.Errorf("%s: the goroutine does not begin with a deferred recover", s.at(g.Pos()))
+				}
+			}
+			return true
+		})
+	}
+}
+
+func TestPackageComments(t *testing.T) {
+	comments, packages := map[string]int{}, map[string]bool{}
+	for _, s := range sources(t) {
+		if s.test() && s.dir() != "checks" {
+			continue
+		}
+		packages[s.dir()] = true
+		if s.file.Doc != nil {
+			comments[s.dir()]++
+		}
+	}
+	for dir := range packages {
+		if comments[dir] != 1 {
+			t.Errorf("package %s has %d package comments, one tells its story", dir, comments[dir])
+		}
+	}
+}
+
+func TestFormat(t *testing.T) {
+	out, err := exec.Command("gofmt", "-l", "..").Output()
+	var dirty []string
+	for file := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(file, "../build/") {
+			dirty = append(dirty, strings.TrimSpace(file))
+		}
+	}
+	if err != nil || len(dirty) > 0 {
+		t.Errorf("gofmt would change %v (%v)", dirty, err)
+	}
+}
+
+// TestNothingLeftBehind looks for what a reader should not find.
+func TestNothingLeftBehind(t *testing.T) {
+	re := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|X` + `XX)\b|not implemented|(deb|ftp|security)\.debian\.org|proxy\.golang\.org`)
+	for _, path := range tracked(t, "") {
+		b, err := os.ReadFile(filepath.Join("..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loc := re.FindIndex(b); loc != nil && path != "checks/house_test.go" {
+			t.Errorf("%s:%d: %q", path, 1+strings.Count(string(b[:loc[0]]), "\n"), b[loc[0]:loc[1]])
+		}
+	}
+}
