@@ -25,16 +25,16 @@ demo: image ## boot a real container and show it; GPU=1: with a driver injected
 demo-clean: ## remove what make demo made
 	@dev/demo.sh clean
 
-test: image ## run every test
-	@dev/driver.sh prepare
-	@gofmt -d $(sources) | tee /dev/stderr | test -z "$$(cat)"
+test: image lint ## run every test
+	@dev/driver.sh prepare 535 550
+	@go test -timeout 15m ./...
+
+bench: setup ## measure init, each figure against a peer in the same run
+	@go test -run '^$$' -bench . -benchtime 25x ./cmd/init
+
+lint: setup ## gofmt, vet, staticcheck and shellcheck
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$files" || { echo "gofmt would change $$files"; exit 1; }
 	@go vet ./...
-	@go test ./...
-
-bench: image ## measure, each figure against a peer in the same run
-	@go test -run '^$$' -bench . -benchtime 10x ./...
-
-lint: setup ## staticcheck and shellcheck
 	@go run $(staticcheck) ./...
 	@shellcheck dev/*.sh
 

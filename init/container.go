@@ -77,8 +77,17 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 			}
 		}()
 		Run(ctx, c, steps)
+		settled := make(chan struct{})
+		go func() {
+			defer close(settled)
+			c.sayReady(ctx)
+		}()
+		select { // what follows would only take the processor from the first login
+		case <-settled:
+		case <-time.After(time.Second):
+		}
 		services.WarmThreads(warmThreads)
-		c.sayReady(ctx)
+		<-settled
 		if err := releaseMemory(); err != nil {
 			c.Log.Debug("giving memory back", zap.Error(err))
 		}
@@ -123,26 +132,39 @@ func (c *Container) sayReady(ctx context.Context) {
 
 // CatchSignals catches all signals, SIGCHLD apart from the others. It is the
 // first thing that a PID 1 does: a signal without a handler would go past the
-// supervisor, and with Go's own handlers would end the container.
+// supervisor, and a dozen of Go's own handlers end the program.
+//
+// Those that engines send are caught when it returns. The others follow within
+// milliseconds: for each the Go runtime wakes another thread and waits for it,
+// which together costs as much as the rest of the boot. Of the real-time signals
+// only RTMIN+3 means anything; the others end no Go program.
 func CatchSignals() (signals, child <-chan os.Signal) {
 	all := make(chan os.Signal, 64)
 	chld := make(chan os.Signal, 1) // one that waits stands for any number
-	for n := syscall.Signal(1); n <= 64; n++ {
-		switch n {
-		case unix.SIGKILL, unix.SIGSTOP: // cannot be caught
-		case unix.SIGURG: // Go's scheduler sends it to itself all the time
-		case 32, 33: // the C library's own
-		case unix.SIGCHLD:
-			signal.Notify(chld, n)
-		default:
-			signal.Notify(all, n)
+	signal.Notify(all, unix.SIGTERM, unix.SIGINT)
+	signal.Notify(chld, unix.SIGCHLD)
+	go func() {
+		defer func() { _ = recover() }() // there is no log yet
+		for n := syscall.Signal(1); n < 32; n++ {
+			switch n {
+			case unix.SIGTERM, unix.SIGINT, unix.SIGCHLD: // caught
+			case unix.SIGKILL, unix.SIGSTOP: // cannot be caught
+			case unix.SIGURG: // Go's scheduler sends it to itself all the time
+			default:
+				signal.Notify(all, n)
+			}
 		}
-	}
+		signal.Notify(all, services.SIGRTMIN3)
+	}()
 	return all, chld
 }
 
 // LimitCPU keeps a small program small on a machine of hundreds of cores.
-func LimitCPU() { runtime.GOMAXPROCS(min(runtime.NumCPU(), 4)) }
+func LimitCPU() {
+	if runtime.GOMAXPROCS(0) > 4 {
+		runtime.GOMAXPROCS(4)
+	}
+}
 
 // CheckConfig says everything that is wrong with a config file.
 func CheckConfig(b []byte) error {

@@ -37,6 +37,7 @@ func gpuService(program string) services.Service {
 		RestartSec:         services.Duration(time.Second),
 		RestartMaxDelaySec: services.Duration(time.Minute),
 		TimeoutStartSec:    services.Duration(time.Minute),
+		Nice:               15, // it starts beside sshd, and somebody may be waiting to log in
 	}
 }
 

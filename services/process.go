@@ -41,6 +41,11 @@ func (s *Supervisor) spawn(r *record) {
 	}
 	r.pid = pid
 	s.pids[pid] = r
+	if r.Nice != 0 {
+		if err := unix.Setpriority(unix.PRIO_PGRP, pid, r.Nice); err != nil {
+			s.opts.Log.Warn(fmt.Sprintf("%s: runs without Nice %d", r.Name, r.Nice), zap.Error(err))
+		}
+	}
 	if r.TimeoutStartSec > 0 && (r.Probe != nil || r.Type == Oneshot) {
 		r.deadline = r.started.Add(time.Duration(r.TimeoutStartSec))
 	}
@@ -184,7 +189,7 @@ func lookupUser(name string) (*user.User, error) {
 		return u, nil
 	}
 	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
-		return nil, fmt.Errorf("User %s is not in /etc/passwd", name)
+		return nil, fmt.Errorf("no user %s is in /etc/passwd", name)
 	}
 	if u, err := user.LookupId(name); err == nil {
 		return u, nil
@@ -197,7 +202,7 @@ func lookupGroup(name string) (string, error) {
 		return g.Gid, nil
 	}
 	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
-		return "", fmt.Errorf("Group %s is not in /etc/group", name)
+		return "", fmt.Errorf("no group %s is in /etc/group", name)
 	}
 	return name, nil
 }

@@ -45,6 +45,10 @@ type Service struct {
 	User             string            `json:"User,omitempty"`             // name or uid; default: init's own
 	Group            string            `json:"Group,omitempty"`            // name or gid; default: the user's
 
+	// Nice is added to the scheduling priority, 19 for the least. Less than 0
+	// needs CAP_SYS_NICE, which a rented container does not have.
+	Nice int `json:"Nice,omitempty"`
+
 	// After orders: the service starts when each of these has become ready, is
 	// done, or has failed once. Requires also wants them ready or done.
 	After    []string `json:"After,omitempty"`
@@ -248,6 +252,9 @@ func (svc *Service) Validate() error {
 	}
 	if !strings.HasPrefix(svc.WorkingDirectory, "/") {
 		bad("WorkingDirectory %q is not an absolute path", svc.WorkingDirectory)
+	}
+	if svc.Nice < -20 || svc.Nice > 19 {
+		bad("Nice %d is not between -20 and 19", svc.Nice)
 	}
 	for _, k := range slices.Sorted(maps.Keys(svc.Environment)) {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(svc.Environment[k], 0) {

@@ -52,7 +52,7 @@ func (s *Supervisor) beginEnd(reason string, code int) {
 // PID 1 dies of a dozen of them otherwise, which C programs there do not.
 func (s *Supervisor) signal(sig syscall.Signal) {
 	switch sig {
-	case unix.SIGTERM, unix.SIGINT, unix.SIGPWR, sigRTMIN3:
+	case unix.SIGTERM, unix.SIGINT, unix.SIGPWR, SIGRTMIN3:
 		s.beginEnd("got "+signalName(sig), s.stopCode(sig))
 	case unix.SIGWINCH, unix.SIGTTIN, unix.SIGTTOU, unix.SIGTSTP, unix.SIGPIPE, unix.SIGCONT:
 	default:
@@ -64,8 +64,8 @@ func (s *Supervisor) signal(sig syscall.Signal) {
 	}
 }
 
-// sigRTMIN3 asks systemd and those that imitate it to halt; podman and lxc send it.
-const sigRTMIN3 = syscall.Signal(34 + 3)
+// SIGRTMIN3 asks systemd, and those that imitate it, to halt; podman and lxc send it.
+const SIGRTMIN3 = syscall.Signal(34 + 3)
 
 func signalName(sig syscall.Signal) string {
 	if name := unix.SignalName(sig); name != "" {

@@ -114,7 +114,7 @@ func TestMissingProgram(t *testing.T) {
 		Service{Name: "c", ExecStart: []string{"/etc/passwd"}}, Service{Name: "d", ExecStart: []string{"true"}, User: "nobody-here"})
 	for name, want := range map[string]string{
 		"a": "exec /does/not/exist: no such file", "b": "no-such-program: file does not exist in PATH",
-		"c": "exec /etc/passwd: permission denied", "d": "User nobody-here is not in /etc/passwd",
+		"c": "exec /etc/passwd: permission denied", "d": "no user nobody-here is in /etc/passwd",
 	} {
 		if s := b.untilState(name, Backoff); !strings.Contains(s.Note, want) {
 			t.Errorf("%s: note %q lacks %q", name, s.Note, want)
@@ -281,6 +281,12 @@ func TestEnvironment(t *testing.T) {
 	a.Environment = map[string]string{"A": "own", "C": "new line\nand $ and '"}
 	a.UnsetEnvironment = []string{"B"}
 	a.WorkingDirectory, a.User, a.Type = "/usr", "daemon", Oneshot
+	nice := sh("nice", "exec sleep 60")
+	nice.Nice = 7
+	b.add(nice)
+	if prio, err := unix.Getpriority(unix.PRIO_PROCESS, b.untilState("nice", Ready).Pid); err != nil || 20-prio != 7 {
+		t.Errorf("the nice service runs at %d, %v", 20-prio, err)
+	}
 	b.add(a)
 	b.untilState("a", Done)
 	b.untilLine("a", "own.new line")
