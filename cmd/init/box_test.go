@@ -162,15 +162,11 @@ func boxStageTwo() {
 
 func (o boxOptions) enter() error {
 	root := filepath.Join(o.dir, "root")
-	layers := fmt.Sprintf("lowerdir=/,upperdir=%s/upper,workdir=%s/work", o.dir, o.dir)
-	if os.Getuid() != 0 || inUserNamespace() {
-		layers += ",userxattr"
-	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making the mounts private: %w", err)
 	}
-	if err := unix.Mount("overlay", root, "overlay", 0, layers); err != nil {
-		return fmt.Errorf("mounting the overlay: %w", err)
+	if err := o.layRoot(root); err != nil {
+		return err
 	}
 	if err := o.furnish(root); err != nil {
 		return err
@@ -234,6 +230,41 @@ func (o boxOptions) furnish(root string) error {
 		if err := os.RemoveAll(root + path); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// layRoot puts the machine's root under an overlay. In a user namespace the
+// kernel refuses that for a directory with mounts of others below it, which / is:
+// there the box gets /usr as it is, and a copy of what can be read of /etc.
+func (o boxOptions) layRoot(root string) error {
+	if !inUserNamespace() {
+		layers := fmt.Sprintf("lowerdir=/,upperdir=%s/upper,workdir=%s/work", o.dir, o.dir)
+		if err := unix.Mount("overlay", root, "overlay", 0, layers); err != nil {
+			return fmt.Errorf("mounting the overlay: %w", err)
+		}
+		return nil
+	}
+	upper := o.dir + "/upper"
+	if _, err := os.Stat(upper + "/usr"); err != nil {
+		for _, d := range []string{"usr", "proc", "sys", "dev", "run", "var", "root", "tmp"} {
+			if err := os.Mkdir(upper+"/"+d, 0o755); err != nil {
+				return err
+			}
+		}
+		for _, d := range []string{"bin", "sbin", "lib", "lib64"} {
+			if err := os.Symlink("usr/"+d, upper+"/"+d); err != nil {
+				return err
+			}
+		}
+		// cp fails for the files that only root may read, and copies the others.
+		_ = exec.Command("cp", "-r", "/etc", upper+"/etc").Run()
+	}
+	if err := unix.Mount(upper, root, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mounting the root: %w", err)
+	}
+	if err := unix.Mount("/usr", root+"/usr", "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("mounting /usr: %w", err)
 	}
 	return nil
 }
