@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -118,7 +119,8 @@ func (c *Container) sayReady(ctx context.Context) {
 			return
 		}
 		if st.Phase != Booting {
-			c.Log.Info(join(fmt.Sprintf("%s after %v", st.Phase, services.Round(time.Since(st.Since))), "ssh: "+st.SSH.String()))
+			head := fmt.Sprintf("%s after %v", st.Phase, services.Round(time.Since(st.Since)))
+			c.Log.Info(join(head, strings.Join(append(st.faults(c.Settings.GPU), "ssh: "+st.SSH.String()), "; ")))
 			return
 		}
 		select {

@@ -92,28 +92,37 @@ func phase(st Status, over, ending bool, mode string) Phase {
 	if ending {
 		return Stopping
 	}
-	good := mode == GPUOff || st.GPU == nil || gpuGood(st.GPU.State, mode)
-	for _, s := range st.Steps {
-		good = good && s.OK
-	}
 	for _, s := range st.Services {
-		switch s.State {
-		case services.Starting:
-			if s.Restarts == 0 {
-				return Booting
-			}
-			good = false
-		case services.Backoff, services.Failed:
-			good = false
+		if s.State == services.Starting && s.Restarts == 0 {
+			return Booting
 		}
 	}
 	switch {
 	case !over:
 		return Booting
-	case good:
+	case len(st.faults(mode)) == 0:
 		return Ready
 	}
 	return Degraded
+}
+
+// faults names what keeps the container from being ready.
+func (st Status) faults(mode string) []string {
+	var list []string
+	for _, s := range st.Steps {
+		if !s.OK {
+			list = append(list, "step "+s.Name+" failed")
+		}
+	}
+	for _, s := range st.Services {
+		if s.State == services.Backoff || s.State == services.Failed || s.State == services.Starting && s.Restarts > 0 {
+			list = append(list, "service "+s.Name+" is in "+s.State.String())
+		}
+	}
+	if mode != GPUOff && st.GPU != nil && !gpuGood(st.GPU.State, mode) {
+		list = append(list, "gpu: "+string(st.GPU.State))
+	}
+	return list
 }
 
 // readyAfter is the time from the start of init to the last service's ready.

@@ -79,14 +79,29 @@ func (j *Journal) add(service string, at time.Time, texts ...string) {
 		r.size += len(text)
 		j.size += len(text)
 	}
-	for len(r.lines) > 1 && (r.size > keepService || j.size > keepAll) {
+	j.shrink(r, keepService)
+	if j.size > keepAll {
+		largest := r
+		for _, other := range j.rings {
+			if other.size > largest.size {
+				largest = other
+			}
+		}
+		j.shrink(largest, largest.size-(j.size-keepAll)-keepService/4) // a bit more, to do this seldom
+	}
+	close(j.changed)
+	j.changed = make(chan struct{})
+}
+
+// shrink forgets the oldest lines of a ring until it has at most size bytes, or
+// one line.
+func (j *Journal) shrink(r *ring, size int) {
+	for len(r.lines) > 1 && r.size > size {
 		r.size -= len(r.lines[0].Text)
 		j.size -= len(r.lines[0].Text)
 		r.lines[0] = Line{} // let the text go; append moves the slice on
 		r.lines = r.lines[1:]
 	}
-	close(j.changed)
-	j.changed = make(chan struct{})
 }
 
 // Lines returns the lines with a higher Seq than after, of one service or, for

@@ -79,19 +79,16 @@ func (p *pipe) run() {
 func (p *pipe) take(b []byte) {
 	at := time.Now()
 	var lines []string
-	for {
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			break
+	for len(b) > 0 {
+		part, rest, whole := bytes.Cut(b, []byte("\n"))
+		if room := lineMost - len(p.partial); len(part) > room {
+			part, rest, whole = part[:room], b[room:], true
 		}
-		lines = append(lines, string(append(p.partial, b[:i]...)))
-		p.partial = p.partial[:0]
-		b = b[i+1:]
-	}
-	p.partial = append(p.partial, b...)
-	for len(p.partial) >= lineMost {
-		lines = append(lines, string(p.partial[:lineMost]))
-		p.partial = append(p.partial[:0], p.partial[lineMost:]...)
+		p.partial = append(p.partial, part...)
+		if b = rest; whole {
+			lines = append(lines, string(p.partial))
+			p.partial = p.partial[:0]
+		}
 	}
 	if len(lines) > 0 {
 		p.journal.add(p.name, at, lines...)
