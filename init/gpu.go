@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,6 +121,9 @@ func ReadGPU(root string) (gpu.Report, error) {
 		return r, err
 	}
 	b, err := os.ReadFile(filepath.Join(dir, gpuReport))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, errors.New("nothing is known of a GPU: the service gpu has not ended yet, or NIX2VAST_GPU is off")
+	}
 	if err != nil {
 		return r, fmt.Errorf("reading the GPU report: %w", err)
 	}
