@@ -110,9 +110,14 @@ func (s *Supervisor) fork(r *record) (pid int, err error) {
 // only gets a group of its own.
 func foreground(sys *syscall.SysProcAttr) {
 	sys.Setpgid = true
-	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err == nil {
-		sys.Foreground = true
-	}
+	sys.Foreground = hasTerminal()
+}
+
+// hasTerminal is true where stdin is the terminal of init's own session: of
+// another session's the foreground group cannot be set.
+func hasTerminal() bool {
+	_, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
+	return err == nil
 }
 
 // files are a service's stdin, stdout and stderr. The pipe behind the latter two

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reap collects every child that has ended.
+// reap collects every child that has ended, or stopped.
 //
 // __WNOTHREAD makes wait4 look only at children of the calling thread. The
 // supervisor forks on the locked main thread, and orphans are given to the
@@ -16,17 +16,23 @@ import (
 func (s *Supervisor) reap() {
 	for {
 		var ws syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|unix.WNOTHREAD, nil)
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|unix.WNOTHREAD, nil)
 		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil || pid <= 0 {
 			break
 		}
-		if r := s.pids[pid]; r != nil {
+		switch r := s.pids[pid]; {
+		case ws.Stopped():
+			if r != nil && r.Foreground && ws.StopSignal() == unix.SIGTSTP && hasTerminal() {
+				// A Ctrl-Z where no shell could take it back: go on.
+				_ = unix.Kill(-pid, unix.SIGCONT)
+			}
+		case r != nil:
 			delete(s.pids, pid)
 			s.exited(r, exitOf(ws))
-		} else {
+		default:
 			s.orphans++
 		}
 	}

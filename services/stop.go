@@ -54,12 +54,22 @@ func (s *Supervisor) signal(sig syscall.Signal) {
 	switch sig {
 	case unix.SIGTERM, unix.SIGINT, unix.SIGPWR, SIGRTMIN3:
 		s.beginEnd("got "+signalName(sig), s.stopCode(sig))
-	case unix.SIGWINCH, unix.SIGTTIN, unix.SIGTTOU, unix.SIGTSTP, unix.SIGPIPE, unix.SIGCONT:
+	case unix.SIGPIPE: // the kernel's: whoever read our log is gone
 	default:
-		if main := s.main(); main != nil && main.pid != 0 {
-			main.kill(sig)
-			return
-		}
+		s.forward(sig)
+	}
+}
+
+// forward passes a signal on to the main command and its group. No CONT follows
+// it, as in kill: it may be a TSTP.
+func (s *Supervisor) forward(sig syscall.Signal) {
+	if main := s.main(); main != nil && main.pid != 0 {
+		_ = unix.Kill(-main.pid, sig) // ESRCH: its end is on its way to us
+		return
+	}
+	switch sig {
+	case unix.SIGWINCH, unix.SIGTTIN, unix.SIGTTOU, unix.SIGTSTP, unix.SIGCONT: // from a terminal; nothing to tell
+	default:
 		s.opts.Log.Info("ignored signal " + signalName(sig))
 	}
 }
