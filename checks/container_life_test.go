@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -301,8 +302,9 @@ func termWhen(id, made string) error {
 	return fmt.Errorf("%s has not appeared", made)
 }
 
-// initOf is the process that runs /init in the cgroup of a container, or 0.
-// The engine would take longer to say it than the boot takes.
+// initOf is the process that runs /init in the cgroup of a container and is PID 1
+// there, or 0: a child of it that has not yet become another program looks the
+// same. The engine would take longer to say it than the boot takes.
 func initOf(id string) int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -317,9 +319,14 @@ func initOf(id string) int {
 		if err != nil || string(args) != "/init\x00" {
 			continue
 		}
-		if cgroup, err := os.ReadFile("/proc/" + entries[i].Name() + "/cgroup"); err == nil && strings.Contains(string(cgroup), id) {
+		cgroup, err1 := os.ReadFile("/proc/" + entries[i].Name() + "/cgroup")
+		status, err2 := os.ReadFile("/proc/" + entries[i].Name() + "/status")
+		if err1 == nil && err2 == nil && strings.Contains(string(cgroup), id) && pidOne.Match(status) {
 			return pid
 		}
 	}
 	return 0
 }
+
+// pidOne matches the status of a process that is PID 1 of its namespace.
+var pidOne = regexp.MustCompile(`(?m)^NSpid:.*\t1$`)
