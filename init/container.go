@@ -80,7 +80,12 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 		Run(ctx, c, steps)
 		settled := make(chan struct{})
 		go func() {
-			defer close(settled)
+			defer func() {
+				if p := recover(); p != nil {
+					c.Log.Error("BUG: panic after the boot", zap.Any("panic", p), zap.Stack("stack"))
+				}
+				close(settled)
+			}()
 			c.sayReady(ctx)
 		}()
 		select { // what follows would only take the processor from the first login

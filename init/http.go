@@ -3,6 +3,7 @@ package boot
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,19 +25,32 @@ const (
 	maxClients     = 64
 	requestBytes   = 64 << 10
 	requestTimeout = 5 * time.Second
+	answerTimeout  = time.Minute // of one write: a client may page through a log
+	acceptPause    = 100 * time.Millisecond
 )
 
 // handler answers one request; ctx ends when the client has gone.
 type handler func(ctx context.Context, w http.ResponseWriter, r *http.Request, uid uint32)
 
-// accept answers clients until the socket is closed.
+// accept answers clients until the socket is closed. An error that passes, such
+// as no free descriptor, is said once and waited out.
 func accept(l *net.UnixListener, log *zap.Logger, handle handler) error {
 	room := make(chan struct{}, maxClients)
+	failing := false
 	for {
 		conn, err := l.AcceptUnix()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("taking a connection: %w", err)
 		}
+		if err != nil {
+			if !failing {
+				log.Warn("the control socket cannot take a connection; trying on", zap.Error(err))
+			}
+			failing = true
+			<-time.After(acceptPause)
+			continue
+		}
+		failing = false
 		room <- struct{}{}
 		go func() {
 			defer func() {
@@ -69,7 +83,7 @@ func answer(conn *net.UnixConn, handle handler) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		defer cancel()
+		defer func() { _ = recover(); cancel() }()
 		_ = conn.SetReadDeadline(time.Time{})
 		_, _ = conn.Read(make([]byte, 1)) // returns when the client has gone
 	}()
@@ -112,10 +126,18 @@ func (w *response) WriteHeader(code int) {
 	for _, key := range slices.Sorted(maps.Keys(w.header)) {
 		head += fmt.Sprintf("%s: %s\r\n", key, w.header.Get(key))
 	}
-	_, _ = io.WriteString(w.conn, head+"\r\n") // a client that has gone needs no answer
+	_, _ = w.send([]byte(head + "\r\n")) // a client that has gone needs no answer
 }
 
 func (w *response) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
+	return w.send(b)
+}
+
+// send gives up on a client that does not read: its place is wanted by others.
+func (w *response) send(b []byte) (int, error) {
+	if err := w.conn.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return 0, err
+	}
 	return w.conn.Write(b)
 }

@@ -57,9 +57,6 @@ func NewJournal(w io.Writer, f Format) *Journal {
 	return j
 }
 
-// SetFormat changes the form of the lines that follow.
-func (j *Journal) SetFormat(f Format) { j.out.format.Store(f) }
-
 // Flush waits until what has been written so far has left, at most for the time given.
 func (j *Journal) Flush(within time.Duration) { j.out.flush(within) }
 

@@ -133,7 +133,7 @@ func TestOutputFormats(t *testing.T) {
 	j := NewJournal(&out, Text)
 	j.add("web", at, "hello")
 	j.Flush(time.Minute)
-	j.SetFormat(JSON)
+	j = NewJournal(&out, JSON)
 	j.add("web", at, "say \"hi\" \xff")
 	j.Flush(time.Minute)
 	text, object, _ := strings.Cut(out.String(), "\n")

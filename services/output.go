@@ -22,7 +22,7 @@ const outputBytes = 1 << 20
 // output writes lines in the background and drops them, counted, when nobody takes them.
 type output struct {
 	w       io.Writer
-	format  atomic.Value // Format
+	format  Format
 	queue   chan chunk
 	queued  atomic.Int64 // bytes
 	dropped atomic.Int64 // lines
@@ -34,8 +34,7 @@ type chunk struct {
 }
 
 func newOutput(w io.Writer, f Format) *output {
-	o := &output{w: w, queue: make(chan chunk, 1024)}
-	o.format.Store(f)
+	o := &output{w: w, format: f, queue: make(chan chunk, 1024)}
 	go o.run()
 	return o
 }
@@ -91,7 +90,7 @@ const stamp = "2006-01-02T15:04:05.000Z"
 func (o *output) encode(service string, at time.Time, texts []string) []byte {
 	var b bytes.Buffer
 	for _, text := range texts {
-		if o.format.Load() == JSON {
+		if o.format == JSON {
 			line, _ := json.Marshal(struct {
 				Time    string `json:"time"`
 				Service string `json:"service"`
