@@ -34,12 +34,12 @@ func gpuService(program string) services.Service {
 		Name:               gpuName,
 		Description:        "make the host's driver usable",
 		Type:               services.Oneshot,
-		ExecStart:          []string{program, "gpu", "--setup"},
+		ExecStart:          services.Argv(program, "gpu", "--setup"),
 		Restart:            services.RestartOnFailure,
-		RestartSec:         services.Duration(time.Second),
+		RestartSec:         new(services.Seconds(1)),
 		RestartMaxDelaySec: services.Duration(time.Minute),
 		TimeoutStartSec:    services.Duration(time.Minute),
-		Nice:               15, // it starts beside sshd, and somebody may be waiting to log in
+		Execution:          services.Execution{Nice: 15}, // it starts beside sshd, and somebody may be waiting to log in
 	}
 }
 
@@ -52,7 +52,7 @@ func SetupGPU(ctx context.Context, c *Container, w io.Writer) int {
 		Loader: c.Config.Loader, Ldconfig: c.Config.Ldconfig,
 		Wait: cmp.Or(c.Settings.GPUWait, -1), Log: c.Log, // 0 is no wait here, the default there
 		Run: func(ctx context.Context, argv ...string) ([]byte, int, error) {
-			return services.Command(ctx, c.Settings.Environ, argv...)
+			return services.Capture(ctx, c.Settings.Environ, argv...)
 		},
 	})
 	for _, note := range report.Notes {

@@ -66,10 +66,10 @@ func (c *Container) services() ([]services.Service, error) {
 	}
 	if len(c.Command) > 0 {
 		list = append(list, services.Service{
-			Name: mainName, Description: "the container's command", ExecStart: c.Command,
+			Name: mainName, Description: "the container's command", ExecStart: services.Argv(c.Command...),
 			Restart: services.RestartNo, Essential: true, Foreground: true,
-			WorkingDirectory: c.workingDirectory(),
-			TimeoutStopSec:   services.Duration(max(c.Settings.StopTimeout-time.Second, time.Second)),
+			Execution:      services.Execution{WorkingDirectory: c.workingDirectory()},
+			TimeoutStopSec: services.Duration(max(c.Settings.StopTimeout-time.Second, time.Second)),
 		})
 	}
 	return list, errors.Join(errs...)
@@ -114,7 +114,7 @@ func (c *Container) sshdService() services.Service {
 	return services.Service{
 		Name:        sshdName,
 		Description: "OpenSSH server",
-		ExecStart:   []string{sshdProgram, "-D", "-e"},
+		ExecStart:   services.Argv(sshdProgram, "-D", "-e"),
 		KillMode:    services.KillProcess,
 		Probe: &services.Probe{
 			TCP:    fmt.Sprintf("127.0.0.1:%d", c.Settings.SSHPort),

@@ -137,5 +137,5 @@ func (b *box) exitCode() int {
 }
 
 func sh(name, script string) Service {
-	return Service{Name: name, ExecStart: []string{"/bin/sh", "-c", script}}
+	return Service{Name: name, ExecStart: Argv("/bin/sh", "-c", script)}
 }

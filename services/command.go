@@ -13,11 +13,11 @@ import (
 // commandOutput is how much of a command's output is kept, in bytes.
 const commandOutput = 1 << 20
 
-// Command runs a short-lived program and returns what it wrote to stdout and
+// Capture runs a short-lived program and returns what it wrote to stdout and
 // stderr together, cut at 1 MiB, and its exit code. When ctx
 // ends, its process group is killed. An exit code other than 0 is no error; a
 // program that could not be started, or that ctx or a signal ended, is.
-func Command(ctx context.Context, environ []string, argv ...string) (output []byte, code int, err error) {
+func Capture(ctx context.Context, environ []string, argv ...string) (output []byte, code int, err error) {
 	var out limited
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = environ

@@ -58,3 +58,19 @@ func (x Exit) String() string {
 	}
 	return s
 }
+
+func (r Restart) covers(x Exit) bool {
+	switch r {
+	case RestartAlways:
+		return true
+	case RestartOnSuccess:
+		return x.Success()
+	case RestartOnFailure:
+		return !x.Success()
+	case RestartOnAbnormal:
+		return x.Signal != 0 || x.TimedOut
+	case RestartOnAbort:
+		return x.Signal != 0 && !x.TimedOut
+	}
+	return false
+}

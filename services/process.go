@@ -84,7 +84,7 @@ func (s *Supervisor) fork(r *record) (pid int, err error) {
 		return 0, err
 	}
 	env := r.env(s.environ, account)
-	path, err := lookPath(r.ExecStart[0], env, r.WorkingDirectory)
+	path, err := lookPath(r.ExecStart[0].Argv[0], env, r.WorkingDirectory)
 	if err != nil {
 		return 0, err
 	}
@@ -98,7 +98,7 @@ func (s *Supervisor) fork(r *record) (pid int, err error) {
 		}
 		attr.Sys.Setsid = true
 	}
-	pid, err = syscall.ForkExec(path, r.ExecStart, attr)
+	pid, err = syscall.ForkExec(path, r.ExecStart[0].Argv, attr)
 	if err != nil {
 		return 0, &fs.PathError{Op: "exec", Path: path, Err: err}
 	}

@@ -72,7 +72,7 @@ func TestTakenPortIsWaitedFor(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	server := Service{
 		Name: "server", Probe: &Probe{TCP: l.Addr().String(), Expect: "hi"},
-		ExecStart: []string{"perl", "-MIO::Socket", "-e", "$s = IO::Socket::INET->new(LocalAddr=>'127.0.0.1:" + port + "', Listen=>5, ReuseAddr=>1) or die; while ($c = $s->accept) { print $c \"hi\\n\"; close $c }"},
+		ExecStart: Argv("perl", "-MIO::Socket", "-e", "$s = IO::Socket::INET->new(LocalAddr=>'127.0.0.1:"+port+"', Listen=>5, ReuseAddr=>1) or die; while ($c = $s->accept) { print $c \"hi\\n\"; close $c }"),
 	}
 	b.add(server)
 	if s := b.untilState("server", Backoff); !strings.Contains(s.Note, "port "+port+" is taken by another process") {

@@ -51,7 +51,7 @@ func (s *Supervisor) exited(r *record, x Exit) {
 		r.lingers = true
 		if r.state != Stopping {
 			r.note = x.String() + "; ending what it left behind"
-			r.kill(r.KillSignal.signal())
+			r.kill(r.KillSignal.number())
 			r.deadline = after(r.TimeoutStopSec)
 		}
 		return

@@ -11,183 +11,230 @@ package services
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
-	"syscall"
+	"io/fs"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Service is the definition of one service. It is never changed after it was
-// given to a Supervisor. Field names and meaning are those of systemd.service(5)
-// and systemd.exec(5) except where a comment says otherwise.
+// given to a Supervisor. Field names and meaning are those of systemd.unit(5),
+// systemd.service(5), systemd.exec(5) and systemd.kill(5) except where a comment
+// says otherwise.
 type Service struct {
 	Name string `json:"-"`
 
-	Description string `json:"Description,omitempty"`
+	// Source is where the definition was read, for messages: "FILE" or "FILE:LINE".
+	Source string `json:"-"`
+	// Unapplied lists the directives of the source that are understood and have no
+	// effect in a container, such as ProtectSystem.
+	Unapplied []string `json:"-"`
 
-	// Type simple is ready as soon as it runs, or as soon as its Probe answers;
-	// oneshot is done when it ends. Default: simple.
+	Description string `json:"Description,omitempty"`
+	// Disabled services are known, and run when somebody starts them.
+	Disabled bool `json:"Disabled,omitempty"`
+
+	// Type says when the service counts as started; see Type. Default: simple.
 	Type Type `json:"Type,omitempty"`
+	// RemainAfterExit keeps a service that ended well done, so that stopping it
+	// runs ExecStop, instead of starting it again or forgetting it.
+	RemainAfterExit bool `json:"RemainAfterExit,omitempty"`
+	// PIDFile holds the number of a forking service's main process.
+	PIDFile string `json:"PIDFile,omitempty"`
+	// NotifyAccess says whose notifications count. Default: all for the types
+	// notify and notify-reload and where there is a watchdog, else none.
+	NotifyAccess NotifyAccess `json:"NotifyAccess,omitempty"`
+	// NotificationFd is the descriptor to which the process writes a line once it
+	// is ready: s6's protocol. 0: none.
+	NotificationFd int `json:"NotificationFd,omitempty"`
 
 	// ExecStart is the argument vector; no shell reads it. A program without a
-	// slash is searched in the service's PATH.
-	ExecStart []string `json:"ExecStart"`
+	// slash is searched in the service's PATH. Only a oneshot may have several.
+	ExecStart     Commands `json:"ExecStart"`
+	ExecCondition Commands `json:"ExecCondition,omitempty"`
+	ExecStartPre  Commands `json:"ExecStartPre,omitempty"`
+	ExecStartPost Commands `json:"ExecStartPost,omitempty"`
+	ExecReload    Commands `json:"ExecReload,omitempty"`
+	ReloadSignal  Signal   `json:"ReloadSignal,omitempty"` // of notify-reload; default: SIGHUP
+	ExecStop      Commands `json:"ExecStop,omitempty"`
+	ExecStopPost  Commands `json:"ExecStopPost,omitempty"`
 
-	Environment      map[string]string `json:"Environment,omitempty"`
-	UnsetEnvironment []string          `json:"UnsetEnvironment,omitempty"`
-	WorkingDirectory string            `json:"WorkingDirectory,omitempty"` // default: /
-	User             string            `json:"User,omitempty"`             // name or uid; default: init's own
-	Group            string            `json:"Group,omitempty"`            // name or gid; default: the user's
+	// Conditions are lines such as "ConditionPathExists=!/etc/ssh/no"; where one
+	// does not hold the service is done without having run.
+	Conditions []string `json:"Conditions,omitempty"`
 
-	// Nice is added to the scheduling priority, 19 for the least. Less than 0
-	// needs CAP_SYS_NICE, which a rented container does not have.
-	Nice int `json:"Nice,omitempty"`
+	Execution
 
 	// After orders: the service starts when each of these has become ready, is
-	// done, or has failed once. Requires also wants them ready or done.
-	After    []string `json:"After,omitempty"`
+	// done, or has failed once. Before is the same from the other side. (The stop
+	// goes in reverse.)
+	After  []string `json:"After,omitempty"`
+	Before []string `json:"Before,omitempty"`
+	// AfterStart waits only until their processes run (process-compose: process_started).
+	AfterStart []string `json:"AfterStart,omitempty"`
+	// Wants starts these too. Requires also waits until they are ready or done,
+	// with or without an After, fails where they have failed, and stops and
+	// restarts with them. BindsTo is Requires, and stops when one is not running
+	// any more for whatever reason. PartOf only stops and restarts with them.
+	Wants    []string `json:"Wants,omitempty"`
 	Requires []string `json:"Requires,omitempty"`
+	BindsTo  []string `json:"BindsTo,omitempty"`
+	PartOf   []string `json:"PartOf,omitempty"`
+	// Conflicts are stopped before the service starts, and the other way round.
+	Conflicts []string `json:"Conflicts,omitempty"`
 
 	// Restart says after which ends it is started again. Default: always; for
 	// oneshot: no.
 	Restart Restart `json:"Restart,omitempty"`
 	// RestartSec is the first delay; it doubles with each end in a row up to
-	// RestartMaxDelaySec and is forgotten once the process has run for 10 s.
-	// Where it is not given a process that had been ready for a second is
-	// started again at once. Defaults: 100 ms, 30 s.
-	RestartSec         Duration `json:"RestartSec,omitempty"`
-	RestartMaxDelaySec Duration `json:"RestartMaxDelaySec,omitempty"`
+	// RestartMaxDelaySec and is forgotten once the process has run for 10 s. With
+	// RestartSteps it grows in so many equal ratios instead. Where RestartSec is
+	// not given a process that had been ready for a second is started again at
+	// once. Defaults: 100 ms, 30 s.
+	RestartSec         *Duration `json:"RestartSec,omitempty"`
+	RestartSteps       int       `json:"RestartSteps,omitempty"`
+	RestartMaxDelaySec Duration  `json:"RestartMaxDelaySec,omitempty"`
+	// MaxRestarts of them at most until it is failed (process-compose:
+	// availability.max_restarts). 0: no limit.
+	MaxRestarts int `json:"MaxRestarts,omitempty"`
+	// StartLimitBurst starts within StartLimitIntervalSec (default: 10 s) and the
+	// service is failed. Default: no limit, since the delay grows.
+	StartLimitIntervalSec Duration `json:"StartLimitIntervalSec,omitempty"`
+	StartLimitBurst       int      `json:"StartLimitBurst,omitempty"`
 
-	TimeoutStartSec Duration   `json:"TimeoutStartSec,omitempty"` // default: 90 s; oneshot: none
-	TimeoutStopSec  Duration   `json:"TimeoutStopSec,omitempty"`  // default: 8 s, to fit docker stop's 10 s
-	KillSignal      KillSignal `json:"KillSignal,omitempty"`      // default: SIGTERM
-	KillMode        KillMode   `json:"KillMode,omitempty"`        // default: control-group
+	SuccessExitStatus        ExitStatuses `json:"SuccessExitStatus,omitempty"`
+	RestartPreventExitStatus ExitStatuses `json:"RestartPreventExitStatus,omitempty"`
+	RestartForceExitStatus   ExitStatuses `json:"RestartForceExitStatus,omitempty"`
+
+	TimeoutStartSec Duration `json:"TimeoutStartSec,omitempty"` // default: 90 s; oneshot: none
+	TimeoutStopSec  Duration `json:"TimeoutStopSec,omitempty"`  // default: 8 s, to fit docker stop's 10 s
+	KillSignal      Signal   `json:"KillSignal,omitempty"`      // default: SIGTERM
+	KillMode        KillMode `json:"KillMode,omitzero"`         // default: control-group
+	SendSIGHUP      bool     `json:"SendSIGHUP,omitempty"`
+	// KeepAlive, the opposite of SendSIGKILL, leaves what outlives TimeoutStopSec alone.
+	KeepAlive bool `json:"KeepAlive,omitempty"`
+	// WatchdogSec is the longest pause between two WATCHDOG=1 of a notifying
+	// service; after it the process gets SIGABRT.
+	WatchdogSec Duration `json:"WatchdogSec,omitempty"`
 
 	// Essential ends the container, with the service's exit code, when the
-	// service has ended for good. (systemd: SuccessAction=exit, FailureAction=exit)
-	Essential bool `json:"Essential,omitempty"`
+	// service has ended for good. It is SuccessAction=exit with FailureAction=exit.
+	Essential     bool   `json:"Essential,omitempty"`
+	SuccessAction Action `json:"SuccessAction,omitempty"`
+	FailureAction Action `json:"FailureAction,omitempty"`
+	// The container's exit code then; default: the service's own.
+	SuccessActionExitStatus *int `json:"SuccessActionExitStatus,omitempty"`
+	FailureActionExitStatus *int `json:"FailureActionExitStatus,omitempty"`
 
-	// Probe tells when a simple service is ready.
-	Probe *Probe `json:"Probe,omitempty"`
+	// Probe tells when a simple or exec service is ready, Liveness whether it
+	// still works; where it does not, it is restarted. ReadyLine is a text that it
+	// writes once it is ready.
+	Probe     *Probe `json:"Probe,omitempty"`
+	Liveness  *Probe `json:"Liveness,omitempty"`
+	ReadyLine string `json:"ReadyLine,omitempty"`
+
+	// Sockets are opened before the first start, kept over restarts, and given to
+	// the process from descriptor 3 on, with LISTEN_FDS (see sd_listen_fds(3)).
+	Sockets []Socket `json:"Sockets,omitempty"`
+	// FileDescriptorStoreMax is how many descriptors it may leave with us for its
+	// next run, by FDSTORE=1.
+	FileDescriptorStoreMax int `json:"FileDescriptorStoreMax,omitempty"`
+
+	// LogLocation is a file that gets what the service writes, as it wrote it,
+	// beside the log of all (process-compose: log_location).
+	LogLocation string `json:"LogLocation,omitempty"`
 
 	// Foreground gives the process the container's own stdin, stdout and stderr,
 	// and the terminal where there is one: the main command.
 	Foreground bool `json:"-"`
 }
 
-// Type says when a service counts as started.
-type Type string
+// Execution is the surroundings in which the commands of a service run.
+type Execution struct {
+	Environment      map[string]string `json:"Environment,omitempty"`
+	EnvironmentFile  []string          `json:"EnvironmentFile,omitempty"` // "-" before a path: it may be absent
+	UnsetEnvironment []string          `json:"UnsetEnvironment,omitempty"`
 
-// The types of a service.
-const (
-	Simple  Type = "simple"
-	Oneshot Type = "oneshot"
-)
+	// WorkingDirectory is absolute, or "~" for the user's home; "-" before it: / where
+	// it cannot be entered. Default: /
+	WorkingDirectory    string   `json:"WorkingDirectory,omitempty"`
+	User                string   `json:"User,omitempty"`  // name or uid; default: init's own
+	Group               string   `json:"Group,omitempty"` // name or gid; default: the user's
+	SupplementaryGroups []string `json:"SupplementaryGroups,omitempty"`
 
-// Restart says after which ends a service is started again.
-type Restart string
+	// Nice is added to the scheduling priority, 19 for the least. Less than 0
+	// needs CAP_SYS_NICE, which a rented container does not have.
+	Nice           int  `json:"Nice,omitempty"`
+	OOMScoreAdjust *int `json:"OOMScoreAdjust,omitempty"` // -1000 to 1000; less than init's own needs CAP_SYS_RESOURCE
+	UMask          Mode `json:"UMask,omitzero"`           // default: init's own, 0022 in most engines
 
-// The restart policies; see systemd.service(5), Restart=.
-const (
-	RestartNo         Restart = "no"
-	RestartAlways     Restart = "always"
-	RestartOnSuccess  Restart = "on-success"
-	RestartOnFailure  Restart = "on-failure"
-	RestartOnAbnormal Restart = "on-abnormal"
-	RestartOnAbort    Restart = "on-abort"
-)
+	// Limit maps the name behind "Limit", such as NOFILE, to "SOFT:HARD", to one
+	// value for both, or to "infinity"; see getrlimit(2) for the units.
+	Limit           map[string]string `json:"Limit,omitempty"`
+	NoNewPrivileges bool              `json:"NoNewPrivileges,omitempty"`
 
-func (r Restart) covers(x Exit) bool {
-	switch r {
-	case RestartAlways:
-		return true
-	case RestartOnSuccess:
-		return x.Success()
-	case RestartOnFailure:
-		return !x.Success()
-	case RestartOnAbnormal:
-		return x.Signal != 0 || x.TimedOut
-	case RestartOnAbort:
-		return x.Signal != 0 && !x.TimedOut
-	}
-	return false
+	// Directories below /run, /var/lib, /var/cache, /var/log and /etc that are made,
+	// given to User, and named to the process in RUNTIME_DIRECTORY and so on.
+	// RuntimeDirectory is removed when the service has ended.
+	RuntimeDirectory           []string `json:"RuntimeDirectory,omitempty"`
+	RuntimeDirectoryMode       Mode     `json:"RuntimeDirectoryMode,omitzero"`
+	RuntimeDirectoryPreserve   string   `json:"RuntimeDirectoryPreserve,omitempty"` // no, yes, restart
+	StateDirectory             []string `json:"StateDirectory,omitempty"`
+	StateDirectoryMode         Mode     `json:"StateDirectoryMode,omitzero"`
+	CacheDirectory             []string `json:"CacheDirectory,omitempty"`
+	CacheDirectoryMode         Mode     `json:"CacheDirectoryMode,omitzero"`
+	LogsDirectory              []string `json:"LogsDirectory,omitempty"`
+	LogsDirectoryMode          Mode     `json:"LogsDirectoryMode,omitzero"`
+	ConfigurationDirectory     []string `json:"ConfigurationDirectory,omitempty"`
+	ConfigurationDirectoryMode Mode     `json:"ConfigurationDirectoryMode,omitzero"`
+
+	// LoadCredential copies files, each "ID:PATH", to the directory that the process finds
+	// in CREDENTIALS_DIRECTORY: in memory, readable by User alone.
+	LoadCredential []string `json:"LoadCredential,omitempty"`
+
+	// StandardInput is null (the default) or file:PATH; StandardOutput and
+	// StandardError are journal (the default), null, file:PATH, append:PATH or
+	// truncate:PATH; StandardError may be inherit: what StandardOutput is.
+	StandardInput  string `json:"StandardInput,omitempty"`
+	StandardOutput string `json:"StandardOutput,omitempty"`
+	StandardError  string `json:"StandardError,omitempty"`
 }
 
-// KillMode says what KillSignal goes to: the process group of the service
-// ("control-group", the name that systemd's users know) or its first process
-// alone ("process": what that started lives on, as SSH sessions do).
-type KillMode string
-
-// The kill modes.
-const (
-	KillGroup   KillMode = "control-group"
-	KillProcess KillMode = "process"
-)
-
-// KillSignal is a signal by its name, such as SIGTERM.
-type KillSignal string
-
-func (k KillSignal) signal() syscall.Signal { return unix.SignalNum(string(k)) }
-
-// Probe asks a service whether it can serve.
+// Probe asks a service whether it works. Exactly one of Exec, HTTP and TCP is set.
 type Probe struct {
-	// TCP is a host:port that accepts connections once the service is ready.
-	TCP string `json:"TCP"`
+	// Exec is good when it ends with 0. It has the service's user and environment.
+	Exec []string `json:"Exec,omitempty"`
+	// HTTP is a URL that answers with a status of 200 to 399, or with Status.
+	HTTP   string `json:"HTTP,omitempty"`
+	Status int    `json:"Status,omitempty"`
+	// TCP is a host:port that accepts connections.
+	TCP string `json:"TCP,omitempty"`
 	// Send is said to it first, where it would take silence for an error.
 	Send string `json:"Send,omitempty"`
 	// Expect is how its first line begins; empty: accepting the connection is enough.
 	Expect string `json:"Expect,omitempty"`
+
+	// InitialDelaySec passes before the first question. PeriodSec between two; default:
+	// 10 s for Liveness, and for readiness 2 ms growing to 250 ms.
+	InitialDelaySec Duration `json:"InitialDelaySec,omitempty"`
+	PeriodSec       Duration `json:"PeriodSec,omitempty"`
+	TimeoutSec      Duration `json:"TimeoutSec,omitempty"` // default: 3 s
+	// So many good answers in a row count as one (default: 1), and so many bad ones
+	// (default: 3; of readiness: no number, TimeoutStartSec decides).
+	SuccessThreshold int `json:"SuccessThreshold,omitempty"`
+	FailureThreshold int `json:"FailureThreshold,omitempty"`
 }
 
-// Duration is a time span. In JSON it is a number of seconds or a string of Go's
-// form, such as "1m30s".
-type Duration time.Duration
-
-// MarshalJSON writes the string form.
-func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
-
-// UnmarshalJSON reads seconds or the string form; it refuses negative spans.
-func (d *Duration) UnmarshalJSON(b []byte) error {
-	var v any
-	if err := json.Unmarshal(b, &v); err != nil {
-		return err
-	}
-	var span time.Duration
-	switch v := v.(type) {
-	case float64:
-		span = time.Duration(v * float64(time.Second))
-	case string:
-		var err error
-		if span, err = time.ParseDuration(v); err != nil {
-			return fmt.Errorf("%q is not a time span such as 5s or 1m30s", v)
-		}
-	default:
-		return fmt.Errorf("%s is not a time span such as 5 or \"5s\"", b)
-	}
-	if span < 0 {
-		return fmt.Errorf("%v is a negative time span", span)
-	}
-	*d = Duration(span)
-	return nil
-}
-
-// validName keeps names usable as file names and in a log prefix. 64 leaves room
-// in a socket path of 107 bytes. (No regexp: compiling one would cost every start
-// of the program a tenth of a millisecond.)
-func validName(name string) bool {
-	for i, c := range []byte(name) {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '@'
-		if !letter && (i == 0 || c != '.' && c != ':' && c != '-') {
-			return false
-		}
-	}
-	return name != "" && len(name) <= 64
+// Socket is a listening socket that init opens for a service.
+type Socket struct {
+	// Listen is a host:port, a port, or the path of a unix socket.
+	Listen string `json:"Listen"`
+	// Type is stream (the default), datagram or seqpacket.
+	Type  string `json:"Type,omitempty"`
+	Name  string `json:"Name,omitempty"`  // in LISTEN_FDNAMES; default: the service's
+	Mode  Mode   `json:"Mode,omitzero"`   // of a unix socket; default: 0666
+	User  string `json:"User,omitempty"`  // its owner
+	Group string `json:"Group,omitempty"` // its group
 }
 
 // Parse reads the JSON of one service, refuses fields that it does not know,
@@ -204,83 +251,51 @@ func Parse(name string, b []byte) (Service, error) {
 		return Service{}, fmt.Errorf("service %s: there is text behind the JSON object", name)
 	}
 	svc.Name = name
-	svc = svc.withDefaults()
+	svc = svc.WithDefaults()
 	return svc, svc.Validate()
 }
 
-// withDefaults returns the definition with each unset field set.
-func (svc Service) withDefaults() Service {
+// WithDefaults returns the definition with each unset field set.
+func (svc Service) WithDefaults() Service {
 	set(&svc.Type, Simple)
 	set(&svc.KillSignal, "SIGTERM")
+	set(&svc.ReloadSignal, "SIGHUP")
 	set(&svc.KillMode, KillGroup)
 	set(&svc.WorkingDirectory, "/")
 	set(&svc.TimeoutStopSec, Duration(8*time.Second))
 	set(&svc.RestartMaxDelaySec, Duration(30*time.Second))
+	set(&svc.StartLimitIntervalSec, Duration(10*time.Second))
 	if svc.Type == Oneshot {
 		set(&svc.Restart, RestartNo)
 	} else {
 		set(&svc.Restart, RestartAlways)
 		set(&svc.TimeoutStartSec, Duration(90*time.Second))
 	}
+	if svc.notifies() {
+		set(&svc.NotifyAccess, NotifyAll)
+	} else {
+		set(&svc.NotifyAccess, NotifyNone)
+	}
+	for _, mode := range []*Mode{&svc.RuntimeDirectoryMode, &svc.StateDirectoryMode, &svc.CacheDirectoryMode,
+		&svc.LogsDirectoryMode, &svc.ConfigurationDirectoryMode} {
+		set(mode, Mode{Set: true, FileMode: fs.FileMode(0o755)})
+	}
+	set(&svc.RuntimeDirectoryPreserve, "no")
+	if svc.Essential {
+		set(&svc.SuccessAction, ActionExit)
+		set(&svc.FailureAction, ActionExit)
+	}
 	return svc
+}
+
+// notifies says whether the definition has use for notifications.
+func (svc *Service) notifies() bool {
+	return svc.Type == Notify || svc.Type == NotifyReload || svc.WatchdogSec > 0 || svc.FileDescriptorStoreMax > 0
 }
 
 func set[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value
-	}
-}
-
-// Validate says everything that is wrong with a definition.
-func (svc *Service) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("service %s: "+format, append([]any{svc.Name}, args...)...))
-	}
-	if !validName(svc.Name) {
-		bad("the name must be 1 to 64 letters, digits or any of _ . @ : - and not begin with . : or -")
-	}
-	if len(svc.ExecStart) == 0 || svc.ExecStart[0] == "" {
-		bad("ExecStart is empty; give the program and its arguments as a list")
-	}
-	oneOf(bad, "Type", svc.Type, Simple, Oneshot)
-	oneOf(bad, "Restart", svc.Restart, RestartNo, RestartAlways, RestartOnSuccess, RestartOnFailure, RestartOnAbnormal, RestartOnAbort)
-	oneOf(bad, "KillMode", svc.KillMode, KillGroup, KillProcess)
-	if svc.KillSignal.signal() == 0 {
-		bad("KillSignal %q is not a signal; use a name such as SIGTERM", svc.KillSignal)
-	}
-	if !strings.HasPrefix(svc.WorkingDirectory, "/") {
-		bad("WorkingDirectory %q is not an absolute path", svc.WorkingDirectory)
-	}
-	if svc.Nice < -20 || svc.Nice > 19 {
-		bad("Nice %d is not between -20 and 19", svc.Nice)
-	}
-	for _, k := range slices.Sorted(maps.Keys(svc.Environment)) {
-		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(svc.Environment[k], 0) {
-			bad("Environment: %q is not a variable that a process can be given", k)
-		}
-	}
-	for _, arg := range svc.ExecStart {
-		if strings.ContainsRune(arg, 0) {
-			bad("ExecStart holds a NUL byte")
-		}
-	}
-	if svc.Probe != nil && svc.Type == Oneshot {
-		bad("a oneshot has no Probe: it is done when it ends")
-	}
-	if svc.Probe != nil && portOf(svc.Probe.TCP) == 0 {
-		bad("Probe: TCP %q is not of the form host:port", svc.Probe.TCP)
-	}
-	return errors.Join(errs...)
-}
-
-func oneOf[T ~string](bad func(string, ...any), field string, value T, allowed ...T) {
-	if !slices.Contains(allowed, value) {
-		names := make([]string, len(allowed))
-		for i, a := range allowed {
-			names[i] = string(a)
-		}
-		bad("%s %q is none of %s", field, value, strings.Join(names, ", "))
 	}
 }

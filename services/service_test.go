@@ -14,7 +14,7 @@ func TestParse(t *testing.T) {
 	if svc.Name != "web" || svc.Type != Simple || svc.Restart != RestartAlways || svc.KillSignal != "SIGTERM" || svc.WorkingDirectory != "/" {
 		t.Errorf("defaults are missing: %+v", svc)
 	}
-	if time.Duration(svc.RestartSec) != 2*time.Second || time.Duration(svc.TimeoutStopSec) != 90*time.Second {
+	if time.Duration(*svc.RestartSec) != 2*time.Second || time.Duration(svc.TimeoutStopSec) != 90*time.Second {
 		t.Errorf("time spans: %v, %v", svc.RestartSec, svc.TimeoutStopSec)
 	}
 }
@@ -28,10 +28,10 @@ func TestParseRefuses(t *testing.T) {
 		{"-x", `{"ExecStart": ["/x"]}`, "the name must be"},
 		{"a/b", `{"ExecStart": ["/x"]}`, "the name must be"},
 		{strings.Repeat("n", 65), `{"ExecStart": ["/x"]}`, "the name must be"},
-		{"x", `{"ExecStart": ["/x"], "Type": "forked"}`, `Type "forked" is none of simple, oneshot`},
+		{"x", `{"ExecStart": ["/x"], "Type": "forked"}`, `Type "forked" is none of simple, exec`},
 		{"x", `{"ExecStart": ["/x"], "Restart": "yes"}`, `Restart "yes" is none of`},
 		{"x", `{"ExecStart": ["/x"], "KillSignal": "TERM"}`, `KillSignal "TERM" is not a signal`},
-		{"x", `{"ExecStart": ["/x"], "KillMode": "mixed"}`, "KillMode"},
+		{"x", `{"ExecStart": ["/x"], "KillMode": "all"}`, "KillMode"},
 		{"x", `{"ExecStart": ["/x"], "Nice": 20}`, "Nice 20 is not between"},
 		{"x", `{"ExecStart": ["/x"], "RestartSec": "soon"}`, `"soon" is not a time span`},
 		{"x", `{"ExecStart": ["/x"], "RestartSec": -1}`, "negative"},

@@ -150,7 +150,7 @@ func (s *Supervisor) Add(ctx context.Context, list ...Service) error {
 				errs = append(errs, fmt.Errorf("service %s: the name is taken", svc.Name))
 				continue
 			}
-			svc = svc.withDefaults()
+			svc = svc.WithDefaults()
 			if err := svc.Validate(); err != nil {
 				errs = append(errs, err)
 				continue

@@ -49,7 +49,7 @@ func TestCrashIsRestarted(t *testing.T) {
 }
 
 func TestBackoffDoubles(t *testing.T) {
-	r := &record{Service: Service{}.withDefaults()}
+	r := &record{Service: Service{}.WithDefaults()}
 	now := time.Now()
 	for i, want := range []time.Duration{100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000} {
 		want *= time.Millisecond
@@ -61,7 +61,7 @@ func TestBackoffDoubles(t *testing.T) {
 	if got := r.delay(now); got != 0 {
 		t.Errorf("after 11 s of work the delay is %v", got)
 	}
-	r = &record{Service: Service{RestartSec: Duration(5 * time.Second)}.withDefaults(), readyAt: now.Add(-time.Hour)}
+	r = &record{Service: Service{RestartSec: new(Duration(5 * time.Second))}.WithDefaults(), readyAt: now.Add(-time.Hour)}
 	if got := r.delay(now); got < 4500*time.Millisecond || got > 5500*time.Millisecond {
 		t.Errorf("RestartSec=5 gave %v", got)
 	}
@@ -111,8 +111,8 @@ func TestExit125IsNeverRetried(t *testing.T) {
 
 func TestMissingProgram(t *testing.T) {
 	b := run(t, Options{})
-	b.add(Service{Name: "a", ExecStart: []string{"/does/not/exist"}}, Service{Name: "b", ExecStart: []string{"no-such-program"}},
-		Service{Name: "c", ExecStart: []string{"/etc/passwd"}}, Service{Name: "d", ExecStart: []string{"true"}, User: "nobody-here"})
+	b.add(Service{Name: "a", ExecStart: Argv("/does/not/exist")}, Service{Name: "b", ExecStart: Argv("no-such-program")},
+		Service{Name: "c", ExecStart: Argv("/etc/passwd")}, Service{Name: "d", ExecStart: Argv("true"), Execution: Execution{User: "nobody-here"}})
 	for name, want := range map[string]string{
 		"a": "exec /does/not/exist: no such file", "b": "no-such-program: file does not exist in PATH",
 		"c": "exec /etc/passwd: permission denied", "d": "no user nobody-here is in /etc/passwd",
@@ -295,7 +295,7 @@ func TestReaperLeavesOthersAlone(t *testing.T) {
 	churn := sh("churn", "while :; do /bin/true; done")
 	b.add(churn)
 	for i := range 300 {
-		_, code, err := Command(b.ctx, nil, "/bin/sh", "-c", "exit 7")
+		_, code, err := Capture(b.ctx, nil, "/bin/sh", "-c", "exit 7")
 		if err != nil || code != 7 {
 			t.Fatalf("command %d ended with %d, %v", i, code, err)
 		}

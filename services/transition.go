@@ -34,7 +34,7 @@ func (s *Supervisor) apply(r *record, e event) {
 // describe sets the note that status shows beside the state.
 func (s *Supervisor) describe(r *record, before State, e event) {
 	switch {
-	case e.kind == evExited && !e.exit.Success() && !(r.state == Stopped && e.exit.Signal == r.KillSignal.signal()):
+	case e.kind == evExited && !e.exit.Success() && !(r.state == Stopped && e.exit.Signal == r.KillSignal.number()):
 		r.note = e.exit.String()
 	case r.state != before:
 		r.note = ""
@@ -54,7 +54,7 @@ func (s *Supervisor) act(r *record, act action) {
 			return
 		}
 		r.deadline = time.Now().Add(time.Duration(r.TimeoutStopSec))
-		r.kill(r.KillSignal.signal())
+		r.kill(r.KillSignal.number())
 	case actKill:
 		r.deadline = time.Now().Add(time.Second)
 		r.killAll()
@@ -87,12 +87,13 @@ func (r *record) delay(now time.Time) time.Duration {
 	}
 	r.failures++
 	r.restarts++
-	first := time.Duration(r.RestartSec)
-	if first == 0 {
+	first := least
+	if r.RestartSec != nil {
+		first = time.Duration(*r.RestartSec)
+	} else {
 		if worked >= steady && r.failures == 1 {
 			return 0
 		}
-		first = least
 	}
 	wait := first << min(r.failures-1, 20)
 	if most := time.Duration(r.RestartMaxDelaySec); wait > most || wait <= 0 {
