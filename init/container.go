@@ -63,7 +63,8 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 	c.Journal = services.NewJournal(c.output(), services.Format(c.Settings.LogFormat))
 	c.Log = c.Journal.Logger(zapcore.InfoLevel)
 	c.Supervisor = services.New(services.Options{
-		Log: c.Log, Journal: c.Journal, StopTimeout: c.Settings.StopTimeout, Alone: alone,
+		Log: c.Log, Journal: c.Journal, Root: c.Root, Run: c.runDirectory(), Program: "/proc/self/exe",
+		StopTimeout: c.Settings.StopTimeout, Alone: alone,
 	})
 	c.Log.Info(fmt.Sprintf("nix2vast %s on %s, pid %d", c.Version, c.Settings.Host, os.Getpid()))
 	for _, problem := range c.Problems {
@@ -102,6 +103,16 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 	c.Log.Info(fmt.Sprintf("ended with exit code %d", code))
 	c.Journal.Flush(300 * time.Millisecond)
 	return code
+}
+
+// runDirectory is the run directory, or "" where none can be made; the step
+// control says why.
+func (c *Container) runDirectory() string {
+	dir, err := makeRunDir(c.Root)
+	if err != nil {
+		return ""
+	}
+	return dir
 }
 
 // output is where init and the services write. With a main command stdout is

@@ -39,6 +39,10 @@ func run(t *testing.T, o Options) *box {
 	}
 	b.journal = NewJournal(out, Text)
 	o.Journal, o.Log = b.journal, b.journal.Logger(zap.DebugLevel)
+	o.Run = filepath.Join(b.dir, "run")
+	if o.Program == "" {
+		o.Program = "/proc/self/exe"
+	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 9 * time.Second
 	}
@@ -133,6 +137,13 @@ func (b *box) exitCode() int {
 	case <-b.ctx.Done():
 		b.t.Fatal("the supervisor did not end")
 		return -1
+	}
+}
+
+func touch(t *testing.T, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,16 +1,15 @@
 package services
 
 import (
-	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"maps"
 	"os"
-	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,89 +19,210 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spawn starts the process of a service. It runs on the main thread alone: the
+// started is a process that has been forked. Where failure is set its program has
+// not been executed yet; it ends without a byte when it has.
+type started struct {
+	pid          int
+	failure      *os.File
+	notification *os.File // the read end behind NotificationFd
+}
+
+// newInvocation is a name for one run of a service: 32 hexadecimal digits.
+func newInvocation() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// prepare makes what a run needs beside its processes.
+func (s *Supervisor) prepare(r *record) error {
+	_, cred, err := r.account()
+	if err != nil {
+		return err
+	}
+	if r.given, err = r.makeDirectories(s.opts.Root, cred); err != nil {
+		return err
+	}
+	if len(r.LoadCredential) > 0 {
+		if s.opts.Run == "" {
+			return errors.New("there is no directory in memory for LoadCredential")
+		}
+		env, err := r.loadCredentials(filepath.Join(s.opts.Run, "credentials"), cred)
+		if err != nil {
+			return err
+		}
+		r.given = append(r.given, env...)
+	}
+	if len(r.Sockets) > 0 && r.sockets == nil {
+		files, names, err := r.openSockets(s.opts.Root)
+		if err != nil {
+			return err
+		}
+		r.sockets = &listeners{files, names}
+	}
+	if r.NotifyAccess != NotifyNone {
+		return s.openNotify(r, cred)
+	}
+	return nil
+}
+
+// listeners are the sockets of a service, open over all its runs.
+type listeners struct {
+	files []*os.File
+	names []string
+}
+
+// tidy removes what prepare made and a stopped service has no use for.
+func (s *Supervisor) tidy(r *record) {
+	restarting := r.again || r.state != Stopping
+	for _, err := range []error{r.removeDirectories(s.opts.Root, restarting), s.removeCredentials(r)} {
+		if err != nil {
+			s.opts.Log.Warn(r.Name+": what it does not need any more stays", zap.Error(err))
+		}
+	}
+}
+
+func (s *Supervisor) removeCredentials(r *record) error {
+	if len(r.LoadCredential) == 0 || s.opts.Run == "" {
+		return nil
+	}
+	return removeCredentials(filepath.Join(s.opts.Run, "credentials"), r.Name)
+}
+
+// fork starts a command of a service. It runs on the main thread alone: the
 // reaper there sees that thread's children and nobody else's.
-func (s *Supervisor) spawn(r *record) {
-	pid, err := s.fork(r)
-	if noRoom(err) {
-		r.note = "waits for room: " + err.Error()
-		if r.spawnAt.IsZero() {
-			s.opts.Log.Warn(r.Name+": the kernel has no room for another process; trying on", zap.Error(err))
+func (s *Supervisor) fork(r *record, cmd Command, main bool) (p started, err error) {
+	if main {
+		if err := r.Probe.free(); err != nil {
+			return p, err
 		}
-		r.spawnAt = time.Now().Add(250 * time.Millisecond)
-		return
 	}
-	r.waits = false
-	r.started = time.Now()
+	x := r.Execution
+	if cmd.Privileged {
+		x.User, x.Group, x.SupplementaryGroups = "", "", nil
+	}
+	account, credential, err := x.account()
 	if err != nil {
-		r.exit = Exit{Err: err}
-		s.apply(r, event{kind: evExited, exit: r.exit})
-		return
+		return p, err
 	}
-	r.pid = pid
-	s.pids[pid] = r
-	if r.Nice != 0 {
-		if err := unix.Setpriority(unix.PRIO_PGRP, pid, r.Nice); err != nil {
-			s.opts.Log.Warn(fmt.Sprintf("%s: runs without Nice %d", r.Name, r.Nice), zap.Error(err))
-		}
+	env, err := r.env(s.environ, account, s.variables(r, main)...)
+	if err != nil {
+		return p, err
 	}
-	if r.TimeoutStartSec > 0 && (r.Probe != nil || r.Type == Oneshot) {
-		r.deadline = r.started.Add(time.Duration(r.TimeoutStartSec))
+	argv := cmd.expand(env)
+	if len(argv) == 0 {
+		return p, errors.New("nothing is left of the command once its variables are replaced")
 	}
-	switch {
-	case r.Type == Oneshot:
-	case r.Probe != nil:
-		s.startProbe(r)
-	default:
-		s.becomeReady(r)
+	dir, err := r.directory(account.HomeDir)
+	if err != nil {
+		return p, err
 	}
+	path, err := lookPath(argv[0], env, dir)
+	if err != nil {
+		return p, err
+	}
+	if cmd.Argv0 != "" {
+		argv[0] = cmd.Argv0
+	}
+	attr := &syscall.ProcAttr{Dir: dir, Env: env, Sys: &syscall.SysProcAttr{Credential: credential}}
+	return s.exec(r, path, argv, attr, main)
 }
 
-func (s *Supervisor) becomeReady(r *record) {
-	r.readyAt = time.Now()
-	s.apply(r, event{kind: evReady})
-}
-
-// noRoom is true for the errors that pass when others give something back.
-func noRoom(err error) bool {
-	for _, e := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Supervisor) fork(r *record) (pid int, err error) {
-	if r.Probe != nil {
-		if err := portFree(r.Probe.TCP); err != nil {
-			return 0, err
-		}
-	}
-	account, credential, err := r.account()
-	if err != nil {
-		return 0, err
-	}
-	env := r.env(s.environ, account)
-	path, err := lookPath(r.ExecStart[0].Argv[0], env, r.WorkingDirectory)
-	if err != nil {
-		return 0, err
-	}
-	attr := &syscall.ProcAttr{Dir: r.WorkingDirectory, Env: env, Sys: &syscall.SysProcAttr{Credential: credential}}
-	if r.Foreground {
+// exec forks and executes, through the shim where that is needed.
+func (s *Supervisor) exec(r *record, path string, argv []string, attr *syscall.ProcAttr, main bool) (p started, err error) {
+	listen := 0
+	if r.Foreground && main {
 		attr.Files = []uintptr{0, 1, 2}
 		foreground(attr.Sys)
 	} else {
-		if attr.Files, err = s.files(r); err != nil {
-			return 0, err
+		done, err := s.files(r, attr, main, &p)
+		if err != nil {
+			return p, err
 		}
+		defer done()
 		attr.Sys.Setsid = true
+		if main {
+			listen = len(r.passed())
+		}
 	}
-	pid, err = syscall.ForkExec(path, r.ExecStart[0].Argv, attr)
+	if needsShim(&r.Service, listen) {
+		p.pid, p.failure, err = startShim(s.opts.Program, newShim(&r.Service, path, argv, listen, attr), attr)
+	} else {
+		p.pid, err = syscall.ForkExec(path, argv, attr)
+	}
 	if err != nil {
-		return 0, &fs.PathError{Op: "exec", Path: path, Err: err}
+		if p.notification != nil {
+			p.notification.Close()
+		}
+		return p, &fs.PathError{Op: "exec", Path: path, Err: err}
 	}
-	return pid, nil
+	if r.Nice != 0 {
+		if err := unix.Setpriority(unix.PRIO_PROCESS, p.pid, r.Nice); err != nil {
+			s.opts.Log.Warn(fmt.Sprintf("%s: runs without Nice %d", r.Name, r.Nice), zap.Error(err))
+		}
+	}
+	return p, nil
+}
+
+// variables are what tells a process about its run.
+func (s *Supervisor) variables(r *record, main bool) []string {
+	env := append([]string{invocationName + "=" + r.invocation}, r.given...)
+	if r.notify != nil {
+		env = append(env, "NOTIFY_SOCKET="+r.notify.path)
+	}
+	if main && r.WatchdogSec > 0 {
+		env = append(env, "WATCHDOG_USEC="+strconv.FormatInt(time.Duration(r.WatchdogSec).Microseconds(), 10))
+	}
+	if files := r.passed(); main && len(files) > 0 {
+		names := make([]string, len(files))
+		for i, f := range files {
+			names[i] = f.name
+		}
+		env = append(env, "LISTEN_FDS="+strconv.Itoa(len(files)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
+	}
+	if !main && r.pid != 0 {
+		env = append(env, "MAINPID="+strconv.Itoa(r.pid))
+	}
+	if r.ending {
+		env = append(env, r.exit.variables()...)
+	}
+	return env
+}
+
+// variables are what systemd.exec(5) tells ExecStop and ExecStopPost of the end.
+func (x Exit) variables() []string {
+	result, code, status := "success", "exited", strconv.Itoa(x.Code)
+	switch {
+	case x.Cause == Timeout:
+		result = "timeout"
+	case x.Cause == Watchdog:
+		result = "watchdog"
+	case x.Cause != "":
+		result = "protocol"
+	case x.OOM:
+		result = "oom-kill"
+	case x.Err != nil:
+		result = "resources"
+	case x.Signal != 0:
+		result = "signal"
+	case x.Code != 0:
+		result = "exit-code"
+	}
+	if x.Signal != 0 {
+		code, status = "killed", strings.TrimPrefix(signalName(x.Signal), "SIG")
+	}
+	return []string{"SERVICE_RESULT=" + result, "EXIT_CODE=" + code, "EXIT_STATUS=" + status}
+}
+
+// passed are the descriptors that the main process is given from 3 on.
+func (r *record) passed() []storedFile {
+	var list []storedFile
+	if r.sockets != nil {
+		for i, f := range r.sockets.files {
+			list = append(list, storedFile{r.sockets.names[i], f})
+		}
+	}
+	return append(list, r.store...)
 }
 
 // foreground makes the child the terminal's foreground process group, so that
@@ -120,23 +240,45 @@ func hasTerminal() bool {
 	return err == nil
 }
 
-// files are a service's stdin, stdout and stderr. The pipe behind the latter two
-// is kept over restarts: a grandchild that holds it open delays nothing, and no
-// line is lost.
-func (s *Supervisor) files(r *record) ([]uintptr, error) {
+// files sets a process's descriptors. The pipe behind stdout and stderr is kept
+// over restarts: a grandchild that holds it open delays nothing, and no line is
+// lost. done closes our copies of what only the child needs.
+func (s *Supervisor) files(r *record, attr *syscall.ProcAttr, main bool, p *started) (done func(), err error) {
 	if s.stdin == nil {
-		var err error
 		if s.stdin, err = emptyInput(); err != nil {
 			return nil, fmt.Errorf("opening an empty standard input: %w", err)
 		}
 	}
 	if r.pipe == nil {
-		var err error
 		if r.pipe, err = s.opts.Journal.open(r.Name); err != nil {
 			return nil, fmt.Errorf("opening the pipe for the output: %w", err)
 		}
 	}
-	return []uintptr{s.stdin.Fd(), r.pipe.w.Fd(), r.pipe.w.Fd()}, nil
+	in, out, errOut, done, err := r.standard(r.pipe.w, s.stdin)
+	if err != nil {
+		return nil, err
+	}
+	attr.Files = []uintptr{in, out, errOut}
+	if !main {
+		return done, nil
+	}
+	for _, f := range r.passed() {
+		attr.Files = append(attr.Files, f.file.Fd())
+	}
+	if r.NotificationFd == 0 {
+		return done, nil
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		done()
+		return nil, fmt.Errorf("opening the pipe for NotificationFd: %w", err)
+	}
+	for len(attr.Files) <= r.NotificationFd {
+		attr.Files = append(attr.Files, ^uintptr(0))
+	}
+	attr.Files[r.NotificationFd] = writer.Fd()
+	p.notification = reader
+	return func() { writer.Close(); done() }, nil
 }
 
 // emptyInput is /dev/null, or the read end of a closed pipe in a container
@@ -153,156 +295,73 @@ func emptyInput() (*os.File, error) {
 	return os.NewFile(uintptr(p[0]), "empty input"), nil
 }
 
-// account looks User and Group up. Nothing is switched for init's own user.
-func (r *record) account() (*user.User, *syscall.Credential, error) {
-	self := strconv.Itoa(os.Getuid())
-	if r.User == "" && r.Group == "" {
-		u, err := user.LookupId(self)
-		if err != nil {
-			u = &user.User{Username: "root", HomeDir: "/root"}
-		}
-		return u, nil, nil
+// directory is where the process starts.
+func (x *Execution) directory(home string) (string, error) {
+	dir, optional := strings.CutPrefix(x.WorkingDirectory, "-")
+	if dir == "~" {
+		dir = home
 	}
-	u, err := lookupUser(cmp.Or(r.User, self))
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		if optional {
+			return "/", nil
+		}
+		return "", fmt.Errorf("WorkingDirectory %s cannot be entered: %w", dir, errOr(err, syscall.ENOTDIR))
+	}
+	return dir, nil
+}
+
+func errOr(err, otherwise error) error {
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	gid := u.Gid
-	if r.Group != "" {
-		if gid, err = lookupGroup(r.Group); err != nil {
-			return nil, nil, err
-		}
-	}
-	cred := &syscall.Credential{Uid: number(u.Uid), Gid: number(gid)}
-	groups, err := u.GroupIds()
-	if err != nil {
-		groups = nil // a numeric user without an entry has none
-	}
-	for _, g := range groups {
-		cred.Groups = append(cred.Groups, number(g))
-	}
-	return u, cred, nil
+	return otherwise
 }
 
-func number(s string) uint32 {
-	n, _ := strconv.ParseUint(s, 10, 32) // checked by the look-ups
-	return uint32(n)
-}
-
-func lookupUser(name string) (*user.User, error) {
-	if u, err := user.Lookup(name); err == nil {
-		return u, nil
-	}
-	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
-		return nil, fmt.Errorf("no user %s is in /etc/passwd", name)
-	}
-	if u, err := user.LookupId(name); err == nil {
-		return u, nil
-	}
-	return &user.User{Uid: name, Gid: name, Username: name, HomeDir: "/"}, nil
-}
-
-func lookupGroup(name string) (string, error) {
-	if g, err := user.LookupGroup(name); err == nil {
-		return g.Gid, nil
-	}
-	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
-		return "", fmt.Errorf("no group %s is in /etc/group", name)
-	}
-	return name, nil
-}
-
-// env is the environment of the process: the container's, the account's
-// variables, then the service's own, less what it wants unset.
-func (r *record) env(base []string, u *user.User) []string {
-	env := slices.Clone(base)
-	put := func(k, v string) {
-		env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, k+"=") })
-		env = append(env, k+"="+v)
-	}
-	put("HOME", u.HomeDir)
-	put("USER", u.Username)
-	put("LOGNAME", u.Username)
-	for _, k := range slices.Sorted(maps.Keys(r.Environment)) {
-		put(k, r.Environment[k])
-	}
-	return slices.DeleteFunc(env, func(kv string) bool {
-		k, _, _ := strings.Cut(kv, "=")
-		return slices.Contains(r.UnsetEnvironment, k)
-	})
-}
-
-// lookPath finds a program as execvp(3) would, in the PATH of env.
-func lookPath(name string, env []string, dir string) (string, error) {
-	if strings.Contains(name, "/") {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(dir, name)
-		}
-		return name, nil
-	}
-	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v
-		}
-	}
-	for _, d := range filepath.SplitList(path) {
-		file := filepath.Join(d, name)
-		if st, err := os.Stat(file); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
-			return file, nil
-		}
-	}
-	return "", fmt.Errorf("%s: %w in PATH %s", name, fs.ErrNotExist, path)
-}
-
-// kill sends a signal to the service, and a CONT after it since a stopped
-// process would not see it.
-func (r *record) kill(sig syscall.Signal) {
-	target := -r.pid
-	if r.KillMode == KillProcess {
-		target = r.pid
-	}
-	// ESRCH is no error: the end is on its way to us.
-	_ = unix.Kill(target, sig)
-	_ = unix.Kill(target, unix.SIGCONT)
-}
-
-// killAll ends everything in the service's group.
-func (r *record) killAll() {
-	if r.pid != 0 {
-		_ = unix.Kill(-r.pid, unix.SIGKILL)
-	}
-}
-
-func (r *record) stopProbe() {
-	if r.probe != nil {
-		r.probe()
-		r.probe = nil
-	}
-}
-
-// startProbe asks the service in the background whether it can serve.
-func (s *Supervisor) startProbe(r *record) {
-	ctx, cancel := context.WithCancel(context.Background())
-	r.probe = cancel
-	pid, probe := r.pid, *r.Probe
+// watchExec reads in the background what the shim has to say; then, unless it is
+// nil, runs once the program has been executed.
+func (s *Supervisor) watchExec(r *record, p started, then func()) {
+	told := make(chan string, 1)
+	r.told = told
 	go func() {
-		defer recovered(s.opts.Log, "probe of "+r.Name)
-		if probe.wait(ctx) != nil {
-			return // cancelled
+		defer recovered(s.opts.Log, "start of "+r.Name)
+		defer p.failure.Close()
+		b, _ := io.ReadAll(io.LimitReader(p.failure, 4096)) // cut short by an error it says less
+		told <- strings.TrimSpace(string(b))
+		if len(b) > 0 || then == nil {
+			return
 		}
-		_ = s.ask(ctx, func() {
-			if r.pid == pid && r.state == Starting {
-				s.becomeReady(r)
+		_ = s.ask(context.Background(), func() {
+			if r.pid == p.pid && r.state == Starting {
+				then()
 				s.settle()
 			}
 		})
 	}()
 }
 
-// recovered is deferred at the root of every goroutine.
-func recovered(log *zap.Logger, what string) {
-	if p := recover(); p != nil {
-		log.Error("BUG: panic in "+what, zap.Any("panic", p), zap.Stack("stack"))
+// execError is why the shim could not execute a program.
+type execError struct {
+	text    string
+	missing bool
+}
+
+func (e *execError) Error() string { return e.text }
+
+// Is makes errors.Is(err, fs.ErrNotExist) true for a program that is not there.
+func (e *execError) Is(target error) bool { return e.missing && target == fs.ErrNotExist }
+
+// execFailure completes the exit of a shim that could not execute the program.
+func (r *record) execFailure(x Exit) Exit {
+	if r.told == nil {
+		return x
 	}
+	select {
+	case text := <-r.told:
+		if text != "" {
+			x = Exit{Err: &execError{text, x.Code == 127}}
+		}
+	case <-time.After(time.Second): // the pipe ended with the process: this is a bug, and no reason to hang
+	}
+	r.told = nil
+	return x
 }

@@ -26,7 +26,7 @@ const (
 
 // wait asks until the service answers or ctx ends. The deadline is the
 // service's TimeoutStartSec, which cancels ctx.
-func (p *Probe) wait(ctx context.Context) error {
+func (p *Probe) waitOld(ctx context.Context) error {
 	pause := askFirst
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -2,6 +2,7 @@ package services
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,61 +24,108 @@ func (s *Supervisor) reap() {
 		if err != nil || pid <= 0 {
 			break
 		}
-		switch r := s.pids[pid]; {
+		r := s.pids[pid]
+		switch {
 		case ws.Stopped():
-			if r != nil && r.Foreground && ws.StopSignal() == unix.SIGTSTP && hasTerminal() {
-				// A Ctrl-Z where no shell could take it back: go on.
-				_ = unix.Kill(-pid, unix.SIGCONT)
-			}
+			s.halted(r, pid, ws.StopSignal())
 		case r != nil:
 			delete(s.pids, pid)
-			s.exited(r, exitOf(ws))
+			s.adoptedNow = false
+			s.exited(r, pid, exitOf(ws))
 		default:
+			delete(s.owners, pid)
+			s.adoptedNow = false
 			s.orphans++
 		}
 	}
-	s.checkLingering()
+	s.checkRemains()
 	s.settle()
 }
 
-// exited books the end of a service's own process. The service has ended when
-// its group has: what it left behind would keep its ports and files.
-func (s *Supervisor) exited(r *record, x Exit) {
-	r.stopProbe()
-	timedOut := r.exit.TimedOut
-	r.exit = x
-	r.exit.TimedOut = timedOut
-	if r.KillMode == KillGroup && !r.Foreground && groupAlive(r.pid) {
-		r.lingers = true
-		if r.state != Stopping {
-			r.note = x.String() + "; ending what it left behind"
-			r.kill(r.KillSignal.number())
-			r.deadline = after(r.TimeoutStopSec)
-		}
+// halted is a stop by a signal, which is no end. A Ctrl-Z of the main command,
+// where no shell could take it back, is undone.
+func (s *Supervisor) halted(r *record, pid int, sig syscall.Signal) {
+	if r == nil || pid != r.pid {
 		return
 	}
-	s.gone(r)
+	if r.Foreground && sig == unix.SIGTSTP && hasTerminal() {
+		_ = unix.Kill(-pid, unix.SIGCONT)
+		return
+	}
+	r.note = "halted by " + signalName(sig) + ", until a SIGCONT"
+	s.tell()
 }
 
-// checkLingering looks whether the last of a group has been reaped.
-func (s *Supervisor) checkLingering() {
+// exited books the end of a process of a service.
+func (s *Supervisor) exited(r *record, pid int, x Exit) {
+	if r.pipe != nil {
+		r.pipe.drain() // its last words come before the news of its end
+	}
+	if r.notify != nil {
+		s.receive(r) // and so does what it has notified of
+	}
+	if r.job != nil && pid == r.job.pid {
+		s.jobEnded(r, x)
+		return
+	}
+	if pid != r.pid {
+		return // it has named another main process since
+	}
+	r.pid = 0
+	x = r.execFailure(x)
+	x.Cause, x.Why = r.exit.Cause, r.exit.Why
+	x.OOM = x.Signal == unix.SIGKILL && s.outOfMemory()
+	r.exit = x
+	switch {
+	case r.Type == Forking && !r.adopted && r.state == Starting && r.success(x):
+		s.adopt(r)
+		return
+	case r.Type == Oneshot && r.state == Starting && (r.success(x) || r.ExecStart[r.command].IgnoreFailure):
+		if r.command++; r.command < len(r.ExecStart) {
+			s.startMain(r)
+			return
+		}
+		r.exit = Exit{}
+		s.post(r)
+		return
+	case (r.Type == Notify || r.Type == NotifyReload) && r.state == Starting && r.success(x) && !r.RemainAfterExit:
+		r.exit.Cause, r.exit.Why = Protocol, "it ended without READY=1"
+	}
+	r.ending = true
+	r.stopWatching()
+	switch {
+	case r.job != nil && r.state == Stopping: // ExecStop; what follows it goes on
+	case r.job != nil:
+		s.abandonJob(r, func(Exit) { s.collect(r) })
+		r.deadline = time.Now().Add(time.Duration(r.TimeoutStopSec))
+	case r.state == Ready && r.success(r.exit) && !r.RemainAfterExit && len(r.ExecStop) > 0:
+		r.deadline = time.Now().Add(time.Duration(r.TimeoutStopSec))
+		s.run(r, "ExecStop", r.ExecStop, func(Exit) { s.collect(r) })
+	default:
+		s.collect(r)
+	}
+}
+
+// outOfMemory says whether the kernel has killed for want of memory since it was
+// last asked.
+func (s *Supervisor) outOfMemory() bool {
+	kills, ok := oomKills()
+	rose := ok && kills > s.kills
+	s.kills = kills
+	return rose
+}
+
+// checkRemains looks whether the last of what a service left behind has been
+// reaped, and whether a main process that is not our child still lives.
+func (s *Supervisor) checkRemains() {
 	for _, r := range s.order {
-		if r.lingers && !groupAlive(r.pid) {
-			s.gone(r)
+		if r.lingers {
+			s.collect(r)
+		}
+		if r.distant && r.pid != 0 && unix.Kill(r.pid, 0) == unix.ESRCH {
+			pid := r.pid
+			delete(s.pids, pid)
+			s.exited(r, pid, Exit{})
 		}
 	}
 }
-
-// gone says that nothing of the service is left.
-func (s *Supervisor) gone(r *record) {
-	r.lingers = false
-	r.pid = 0
-	if s.end != nil && r.Foreground {
-		s.end.code = r.exit.ContainerCode()
-	}
-	s.apply(r, event{kind: evExited, exit: r.exit, again: r.again})
-}
-
-// groupAlive is true while a process group has members. The kernel does not
-// reuse its number before that.
-func groupAlive(pgid int) bool { return unix.Kill(-pgid, 0) != unix.ESRCH }

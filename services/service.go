@@ -26,6 +26,8 @@ type Service struct {
 
 	// Source is where the definition was read, for messages: "FILE" or "FILE:LINE".
 	Source string `json:"-"`
+	// Unit is set for a unit of systemd: that may be After, or want, what is not there.
+	Unit bool `json:"-"`
 	// Unapplied lists the directives of the source that are understood and have no
 	// effect in a container, such as ProtectSystem.
 	Unapplied []string `json:"-"`

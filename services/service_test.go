@@ -70,7 +70,7 @@ func TestCheck(t *testing.T) {
 	err := Check(list, "gpu", "sshd")
 	for _, want := range []string{
 		"service a: the order goes round in a circle: [a b c]",
-		"service d: there is no service nobody to start after",
+		"service d: After: there is no service nobody",
 		"service d: the name is taken",
 		"service e: the order goes round in a circle: [e]",
 		"service sshd: the name is taken",

@@ -13,11 +13,15 @@ import "fmt"
 //	   │              backoff◄────────(Restart)──────┘ │
 //	   │                   │ ├───────────► done        │  ended as it should
 //	   │                   │ └───────────► failed      │  ended, not to be retried
-//	   │  Exited           │ Stop                      │ Stop
-//	   └───────────── stopping ◄───────────────────────┘
+//	   │  Exited           │ Stop, Fault             │ │ Stop, Fault
+//	   └───────────── stopping ◄─────────────────────┴─┘
 //
 // Start takes done and failed back to starting; Stop takes backoff, done and
-// failed to stopped.
+// failed to stopped. A process that was ended for a fault (not ready in time, no
+// watchdog, no answer) goes on from stopping as one that ended by itself. Within
+// starting the commands of ExecCondition, ExecStartPre, ExecStart and
+// ExecStartPost follow each other, within stopping those of ExecStop, KillSignal,
+// SIGKILL and ExecStopPost.
 type State uint8
 
 // The states of a service.
@@ -55,8 +59,9 @@ type eventKind uint8
 const (
 	evStart   eventKind = iota // somebody wants it to run
 	evStop                     // somebody wants it to end
-	evReady                    // its process can serve
-	evExited                   // its process, and what that left in its group, is gone
+	evReady                    // it can serve
+	evFault                    // it runs and does not work: watchdog, Liveness, a service that it is bound to
+	evExited                   // its process, and what that left behind, is gone
 	evTimeout                  // the deadline of the state it is in has passed
 )
 
@@ -65,6 +70,7 @@ type event struct {
 	kind  eventKind
 	exit  Exit // of evExited
 	again bool // of evExited while stopping: it was a restart
+	limit bool // of evExited: it has been started as often as it may be
 }
 
 // action is what the supervisor has to do after a change of state.
@@ -72,8 +78,8 @@ type action uint8
 
 const (
 	actNone      action = iota
-	actSpawn            // start its process as soon as what it is After allows
-	actTerminate        // send KillSignal, and arm the stop timeout
+	actSpawn            // start it as soon as what it is After allows
+	actTerminate        // run ExecStop, send KillSignal, and arm the stop timeout
 	actKill             // send SIGKILL
 	actDelay            // arm the back-off timer
 )
@@ -83,29 +89,32 @@ const (
 func next(s State, e event, svc *Service) (State, action) {
 	switch e.kind {
 	case evStart:
-		switch s {
-		case Stopped, Backoff, Failed, Done:
+		if s == Stopped || s == Backoff || s == Failed || s == Done && !svc.RemainAfterExit {
 			return Starting, actSpawn
 		}
 	case evStop:
-		switch s {
-		case Starting, Ready:
+		switch {
+		case s == Starting || s == Ready || s == Done && svc.RemainAfterExit:
 			return Stopping, actTerminate
-		case Backoff, Failed, Done:
+		case s == Backoff || s == Failed || s == Done:
 			return Stopped, actNone
 		}
 	case evReady:
 		if s == Starting && svc.Type != Oneshot {
 			return Ready, actNone
 		}
+	case evFault:
+		if s == Starting || s == Ready {
+			return Stopping, actTerminate
+		}
 	case evExited:
 		switch {
 		case s == Starting || s == Ready:
-			return ended(e.exit, svc)
+			return ended(e, svc)
 		case s == Stopping && e.again:
 			return Starting, actSpawn
-		case s == Stopping && e.exit.TimedOut:
-			return ended(e.exit, svc)
+		case s == Stopping && e.exit.Cause != "":
+			return ended(e, svc)
 		case s == Stopping:
 			return Stopped, actNone
 		}
@@ -127,13 +136,18 @@ func next(s State, e event, svc *Service) (State, action) {
 const neverAgain = 125
 
 // ended decides what follows the end of a process that nobody asked to stop.
-func ended(x Exit, svc *Service) (State, action) {
+func ended(e event, svc *Service) (State, action) {
+	x := e.exit
 	switch {
-	case x.Code == neverAgain && x.Signal == 0 && x.Err == nil:
+	case x.Cause == Skipped:
+		return Done, actNone
+	case x.Cause == Dependency || x.Code == neverAgain && x.Signal == 0 && x.Err == nil:
 		return Failed, actNone
-	case svc.Restart.covers(x):
+	case svc.restarts(x) && e.limit:
+		return Failed, actNone
+	case svc.restarts(x):
 		return Backoff, actDelay
-	case x.Success():
+	case svc.success(x):
 		return Done, actNone
 	default:
 		return Failed, actNone

@@ -20,7 +20,12 @@ func TestNext(t *testing.T) {
 		"killed":  {kind: evExited, exit: Exit{Signal: unix.SIGKILL}},
 		"never":   {kind: evExited, exit: Exit{Code: 125}},
 		"again":   {kind: evExited, again: true},
-		"late":    {kind: evExited, exit: Exit{TimedOut: true}},
+		"late":    {kind: evExited, exit: Exit{Cause: Timeout}},
+		"skipped": {kind: evExited, exit: Exit{Cause: Skipped}},
+		"needs":   {kind: evExited, exit: Exit{Cause: Dependency}},
+		"limit":   {kind: evExited, exit: Exit{Code: 1}, limit: true},
+		"enough":  {kind: evExited, limit: true}, // a good end needs no start
+		"fault":   {kind: evFault},
 		"timeout": {kind: evTimeout},
 	}
 	type to struct {
@@ -52,15 +57,22 @@ func TestNext(t *testing.T) {
 		want[s]["killed"] = to{Backoff, actDelay}
 		want[s]["late"] = to{Backoff, actDelay}
 		want[s]["never"] = to{Failed, actNone}
+		want[s]["skipped"] = to{Done, actNone}
+		want[s]["needs"] = to{Failed, actNone}
+		want[s]["limit"] = to{Failed, actNone}
+		want[s]["enough"] = to{Done, actNone}
+		want[s]["fault"] = to{Stopping, actTerminate}
 	}
 	want[Starting]["ready"] = to{Ready, actNone}
 	want[Starting]["timeout"] = to{Stopping, actTerminate}
 	want[Stopping]["timeout"] = to{Stopping, actKill}
-	for _, end := range []string{"good", "bad", "killed", "never"} {
+	for _, end := range []string{"good", "bad", "killed", "never", "limit", "enough"} {
 		want[Stopping][end] = to{Stopped, actNone}
 	}
 	want[Stopping]["again"] = to{Starting, actSpawn}
 	want[Stopping]["late"] = to{Backoff, actDelay}
+	want[Stopping]["skipped"] = to{Done, actNone}
+	want[Stopping]["needs"] = to{Failed, actNone}
 	want[Backoff]["timeout"] = to{Starting, actSpawn}
 
 	svc := Service{Type: Simple, Restart: RestartOnFailure}
@@ -74,6 +86,16 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestRemainAfterExit: what ended well counts as running; only a stop changes it.
+func TestRemainAfterExit(t *testing.T) {
+	svc := Service{Type: Oneshot, RemainAfterExit: true}
+	for kind, want := range map[eventKind]State{evStart: Done, evStop: Stopping, evReady: Done, evFault: Done, evTimeout: Done, evExited: Done} {
+		if s, _ := next(Done, event{kind: kind}, &svc); s != want {
+			t.Errorf("done + %d = %v, want %v", kind, s, want)
+		}
+	}
+}
+
 func TestOneshotIsNeverReady(t *testing.T) {
 	if s, _ := next(Starting, event{kind: evReady}, &Service{Type: Oneshot}); s != Starting {
 		t.Errorf("a oneshot became %v", s)
@@ -81,21 +103,25 @@ func TestOneshotIsNeverReady(t *testing.T) {
 }
 
 func TestRestartPolicies(t *testing.T) {
-	ends := []Exit{{}, {Code: 3}, {Signal: unix.SIGSEGV}, {TimedOut: true, Signal: unix.SIGTERM}, {Err: fs.ErrNotExist}}
+	ends := []Exit{{}, {Code: 3}, {Signal: unix.SIGSEGV}, {Cause: Timeout, Signal: unix.SIGTERM}, {Err: fs.ErrNotExist},
+		{Signal: unix.SIGTERM}, {Code: 9}, {Code: 8}, {Signal: unix.SIGUSR1}, {Cause: Watchdog, Signal: unix.SIGABRT}}
 	for policy, want := range map[Restart]string{
-		RestartNo:         "no no no no no",
-		RestartAlways:     "yes yes yes yes yes",
-		RestartOnSuccess:  "yes no no no no",
-		RestartOnFailure:  "no yes yes yes yes",
-		RestartOnAbnormal: "no no yes yes no",
-		RestartOnAbort:    "no no yes no no",
+		// exit 0, 3, SEGV, late, not started, TERM, 9 (prevented), 8 (forced), USR1 (a success), watchdog
+		RestartNo:         "no no no no no no no yes no no",
+		RestartAlways:     "yes yes yes yes yes yes no yes yes yes",
+		RestartOnSuccess:  "yes no no no no yes no yes yes no",
+		RestartOnFailure:  "no yes yes yes yes no no yes no yes",
+		RestartOnAbnormal: "no no yes yes no no no yes no yes",
+		RestartOnAbort:    "no no yes no no no no yes no no",
+		RestartOnWatchdog: "no no no no no no no yes no yes",
 	} {
+		svc := Service{Restart: policy, RestartPreventExitStatus: ExitStatuses{"9"}, RestartForceExitStatus: ExitStatuses{"8"}, SuccessExitStatus: ExitStatuses{"USR1"}}
 		got := ""
 		for i, x := range ends {
 			if i > 0 {
 				got += " "
 			}
-			if policy.covers(x) {
+			if svc.restarts(x) {
 				got += "yes"
 			} else {
 				got += "no"
@@ -116,7 +142,7 @@ func TestExit(t *testing.T) {
 		{Exit{}, 0, "exit code 0"},
 		{Exit{Code: 7}, 7, "exit code 7"},
 		{Exit{Signal: unix.SIGTERM}, 143, "killed by SIGTERM"},
-		{Exit{Signal: unix.SIGKILL, TimedOut: true}, 137, "killed by SIGKILL, was not ready in time"},
+		{Exit{Signal: unix.SIGKILL, Cause: Timeout}, 137, "killed by SIGKILL, was not ready in time"},
 		{Exit{Err: &fs.PathError{Op: "exec", Path: "/x", Err: unix.ENOENT}}, 127, "could not be started: exec /x: no such file or directory"},
 		{Exit{Err: &fs.PathError{Op: "exec", Path: "/x", Err: unix.EACCES}}, 126, "could not be started: exec /x: permission denied"},
 	} {

@@ -135,39 +135,35 @@ func (s *Supervisor) continueEnd() {
 	}
 }
 
-// stopFree stops every service that no running service is After, main commands first.
+// stopFree stops every service that nothing running is behind, main commands first.
 func (s *Supervisor) stopFree() {
 	for _, r := range slices.Backward(s.order) {
-		if r.active() && r.state != Stopping && !s.needed(r) {
-			r.again = false
-			s.apply(r, event{kind: evStop})
+		if !r.ends() || r.state == Stopping || slices.ContainsFunc(r.behind, (*record).ends) {
+			continue
 		}
+		r.again, r.toStop = false, false
+		s.apply(r, event{kind: evStop})
 	}
 }
 
-// needed is true while a service that is ordered behind r still runs.
-func (s *Supervisor) needed(r *record) bool {
-	for _, other := range s.order {
-		if other != r && other.active() && (slices.Contains(other.After, r.Name) || slices.Contains(other.Requires, r.Name)) {
-			return true
-		}
-	}
-	return false
+// ends says whether something of the service has to end before the container can.
+func (r *record) ends() bool {
+	return r.active() || r.lingers || r.state == Done && r.RemainAfterExit && len(r.ExecStop)+len(r.ExecStopPost) > 0
 }
 
-func (r *record) active() bool {
-	return r.state == Starting || r.state == Ready || r.state == Stopping || r.state == Backoff || r.lingers
-}
-
-func (s *Supervisor) anyActive() bool { return slices.ContainsFunc(s.order, (*record).active) }
+func (s *Supervisor) anyActive() bool { return slices.ContainsFunc(s.order, (*record).ends) }
 
 func (s *Supervisor) killServices() {
 	s.end.phase, s.end.deadline = endKill, time.Now().Add(reserve/2)
 	for _, r := range s.order {
-		if r.active() {
-			r.again = false
-			s.apply(r, event{kind: evStop})
-			r.killAll()
+		if !r.ends() {
+			continue
+		}
+		r.again, r.toStop = false, false
+		s.apply(r, event{kind: evStop})
+		if r.ends() {
+			s.escalate(r)
+			s.signalTo(r, unix.SIGKILL, r.KillMode != KillProcess)
 		}
 	}
 }
@@ -180,5 +176,3 @@ func (s *Supervisor) sweep(sig syscall.Signal) bool {
 	}
 	return unix.Kill(-1, sig) == nil
 }
-
-func after(d Duration) time.Time { return time.Now().Add(time.Duration(d)) }

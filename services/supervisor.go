@@ -17,6 +17,14 @@ type Options struct {
 	Log     *zap.Logger
 	Journal *Journal // takes what the services write
 
+	// Root is what the directories of services hang off, Run the directory for
+	// sockets and credentials; "" for none.
+	Root, Run string
+
+	// Program is our own executable, which starts services that need more than
+	// fork and exec give; see shim.
+	Program string
+
 	// StopTimeout is how long all services together get to end; docker kills
 	// everything 10 s after its SIGTERM.
 	StopTimeout time.Duration
@@ -35,46 +43,39 @@ type Supervisor struct {
 	// All that follows belongs to the goroutine of Run.
 	records map[string]*record
 	order   []*record
-	pids    map[int]*record
+	pids    map[int]*record // of main processes and commands
 	environ []string
 	stdin   *os.File
 	changed chan struct{} // closed and replaced at each change
 	end     *ending
 	orphans int
-}
+	kills   uint64 // of the kernel, for want of memory, so far
 
-// record is one service and where it stands.
-type record struct {
-	Service
-	state    State
-	since    time.Time
-	note     string
-	pid      int  // of its process; 0: none
-	lingers  bool // its process ended, others of its group did not
-	waits    bool // to be spawned as soon as what it is After allows
-	again    bool // to be started again once it has stopped
-	exit     Exit
-	started  time.Time // of its process
-	readyAt  time.Time
-	deadline time.Time // when evTimeout is due; zero: never
-	spawnAt  time.Time // not before; set when the kernel had no room for a process
-	failures int       // ends in a row, for the back-off
-	restarts int
-	pipe     *pipe
-	probe    context.CancelFunc
+	replacing  bool           // some definition waits for an end
+	datagram   []byte         // for notifications
+	owners     map[int]string // of adopted children: their INVOCATION_ID
+	children   []int          // the adopted ones
+	adoptedNow bool           // children is of this pass
 }
 
 // New makes a supervisor without services.
 func New(o Options) *Supervisor {
-	return &Supervisor{
+	s := &Supervisor{
 		opts:     o,
 		requests: make(chan func()),
 		over:     make(chan struct{}),
 		records:  map[string]*record{},
 		pids:     map[int]*record{},
+		owners:   map[int]string{},
 		changed:  make(chan struct{}),
 	}
+	s.kills, _ = oomKills()
+	return s
 }
+
+// thawed is by how much the loop must have overslept to take it for a pause of
+// the whole container (docker pause) and not for a busy machine.
+const thawed = 3 * time.Second
 
 // Run supervises until the container has to end, and returns its exit code. It
 // must be called on the program's main goroutine, locked to the main thread
@@ -83,7 +84,9 @@ func (s *Supervisor) Run(signals, child <-chan os.Signal) int {
 	defer close(s.over)
 	timer := time.NewTimer(time.Hour)
 	for {
-		timer.Reset(s.untilNext())
+		wait := s.untilNext()
+		timer.Reset(wait)
+		slept := time.Now()
 		select {
 		case <-child:
 			s.guard("reaping", s.reap)
@@ -94,7 +97,14 @@ func (s *Supervisor) Run(signals, child <-chan os.Signal) int {
 		case <-timer.C:
 			// SIGCHLD is not a count, and one may be lost while a stopped
 			// container thaws: a pass over the children costs nothing.
-			s.guard("handling timers", func() { s.reap(); s.expire(time.Now()) })
+			s.guard("handling timers", func() {
+				now := time.Now()
+				if lost := now.Sub(slept) - wait; lost > thawed {
+					s.postpone(lost)
+				}
+				s.reap()
+				s.expire(now)
+			})
 		}
 		if s.end != nil && s.end.finished {
 			return s.end.code
@@ -109,6 +119,7 @@ func (s *Supervisor) guard(what string, do func()) {
 			s.opts.Log.Error("BUG: panic while "+what, zap.Any("panic", p), zap.Stack("stack"))
 		}
 	}()
+	s.adoptedNow = false
 	do()
 }
 
@@ -134,9 +145,9 @@ func (s *Supervisor) SetEnviron(ctx context.Context, environ []string) error {
 	return s.ask(ctx, func() { s.environ = slices.Clone(environ) })
 }
 
-// Add takes definitions over and starts them. A dependency that does not exist,
-// or that would close a circle, is cut and reported: one wrong line must not
-// keep the others from running.
+// Add takes definitions over and starts those that are not disabled. A dependency
+// that does not exist, or that would close a circle, is cut and reported: one wrong
+// line must not keep the others from running.
 func (s *Supervisor) Add(ctx context.Context, list ...Service) error {
 	var errs []error
 	err := s.ask(ctx, func() {
@@ -144,105 +155,79 @@ func (s *Supervisor) Add(ctx context.Context, list ...Service) error {
 			errs = append(errs, ErrOver)
 			return
 		}
-		var added []*record
+		added := map[string]bool{}
 		for _, svc := range list {
 			if s.records[svc.Name] != nil {
 				errs = append(errs, fmt.Errorf("service %s: the name is taken", svc.Name))
 				continue
 			}
-			svc = svc.WithDefaults()
-			if err := svc.Validate(); err != nil {
+			if err := s.take(svc); err != nil {
 				errs = append(errs, err)
 				continue
 			}
-			r := &record{Service: svc, since: time.Now()}
-			s.records[svc.Name] = r
-			s.order = append(s.order, r)
-			added = append(added, r)
+			added[svc.Name] = true
 		}
-		errs = append(errs, s.cut(added)...)
-		for _, r := range added {
-			s.apply(r, event{kind: evStart})
-		}
+		errs = append(errs, s.connect(func(name string) bool { return added[name] })...)
+		errs = append(errs, s.startAdded(added)...)
 		s.settle()
 	})
 	return errors.Join(append(errs, err)...)
 }
 
-// Start, Stop and Restart act on the named services and return at once; the
-// state tells what became of it. An unknown name is an error and nothing
-// happens to the others either.
-func (s *Supervisor) Start(ctx context.Context, names ...string) error {
-	return s.each(ctx, names, func(r *record) { s.apply(r, event{kind: evStart}) })
-}
-
-// Stop ends the named services; they stay stopped.
-func (s *Supervisor) Stop(ctx context.Context, names ...string) error {
-	return s.each(ctx, names, func(r *record) { r.again = false; s.apply(r, event{kind: evStop}) })
-}
-
-// Restart ends the named services where they run, and starts them.
-func (s *Supervisor) Restart(ctx context.Context, names ...string) error {
-	return s.each(ctx, names, func(r *record) {
-		s.apply(r, event{kind: evStop})
-		if r.state == Stopping {
-			r.again = true
-			return
-		}
-		s.apply(r, event{kind: evStart})
-	})
-}
-
-func (s *Supervisor) each(ctx context.Context, names []string, do func(*record)) error {
-	var unknown error
-	err := s.ask(ctx, func() {
-		for _, name := range names {
-			if s.records[name] == nil {
-				unknown = &UnknownError{Name: name, Known: s.names()}
-				return
-			}
-		}
-		if s.end != nil {
-			unknown = ErrOver
-			return
-		}
-		for _, name := range names {
-			do(s.records[name])
-		}
-		s.settle()
-	})
-	if unknown != nil {
-		return unknown
+// take makes a record of a definition, or says what is wrong with that.
+func (s *Supervisor) take(svc Service) error {
+	svc = svc.WithDefaults()
+	if err := svc.Validate(); err != nil {
+		return err
 	}
-	return err
+	r := &record{Service: svc, since: time.Now()}
+	s.records[svc.Name] = r
+	s.order = append(s.order, r)
+	return nil
 }
 
-// UnknownError is the answer to a name that no service has.
-type UnknownError struct {
-	Name  string
-	Known []string
-}
-
-func (e *UnknownError) Error() string {
-	return fmt.Sprintf("no service is called %s; there are: %v", e.Name, e.Known)
-}
-
-func (s *Supervisor) names() []string {
-	var names []string
+// startAdded starts new services; of two that conflict the first.
+func (s *Supervisor) startAdded(added map[string]bool) []error {
+	var errs []error
 	for _, r := range s.order {
-		names = append(names, r.Name)
+		if !added[r.Name] || r.Disabled {
+			continue
+		}
+		if foe := r.runningFoe(); foe != nil {
+			errs = append(errs, fmt.Errorf("service %s: not started, since it conflicts with %s", r.Name, foe.Name))
+			continue
+		}
+		s.start(r)
 	}
-	return names
+	return errs
+}
+
+func (r *record) runningFoe() *record {
+	for _, foe := range r.foes {
+		if foe.active() {
+			return foe
+		}
+	}
+	return nil
 }
 
 // Status is a copy of where one service stands.
 type Status struct {
-	Name     string    `json:"name"`
-	State    State     `json:"state"`
-	Since    time.Time `json:"since"`
-	Pid      int       `json:"pid,omitempty"`
-	Restarts int       `json:"restarts"`
-	Note     string    `json:"note,omitempty"`
+	Name        string    `json:"name"`
+	Description string    `json:"description,omitempty"`
+	Type        Type      `json:"type"`
+	State       State     `json:"state"`
+	Since       time.Time `json:"since"`
+	Pid         int       `json:"pid,omitempty"`
+	Pids        []int     `json:"pids,omitempty"` // leaders of the groups that it runs in
+	Restarts    int       `json:"restarts"`
+	Note        string    `json:"note,omitempty"`
+	Text        string    `json:"status_text,omitempty"` // the latest STATUS= of its process
+	WaitsFor    string    `json:"waits_for,omitempty"`   // the service that it waits for
+	ExitCode    int       `json:"exit_code"`             // of the latest end, as ContainerCode has it
+	Disabled    bool      `json:"disabled,omitempty"`
+	Source      string    `json:"source,omitempty"`
+	Unapplied   []string  `json:"unapplied,omitempty"`
 }
 
 // Snapshot is where all services stand at one moment. Changed is closed when
@@ -260,10 +245,20 @@ func (s *Supervisor) Snapshot(ctx context.Context) (Snapshot, error) {
 	err := s.ask(ctx, func() {
 		snap = Snapshot{Orphans: s.orphans, Ending: s.end != nil, Changed: s.changed}
 		for _, r := range s.order {
-			snap.Services = append(snap.Services, Status{
-				Name: r.Name, State: r.state, Since: r.since, Pid: r.pid, Restarts: r.restarts, Note: r.note,
-			})
+			snap.Services = append(snap.Services, r.status())
 		}
 	})
 	return snap, err
+}
+
+func (r *record) status() Status {
+	st := Status{
+		Name: r.Name, Description: r.Description, Type: r.Type, State: r.state, Since: r.since, Pid: r.pid,
+		Pids: slices.Clone(r.groups), Restarts: r.restarts, Note: r.note, Text: r.said, ExitCode: r.exit.ContainerCode(),
+		Disabled: r.Disabled, Source: r.Source, Unapplied: r.Unapplied,
+	}
+	if r.waits {
+		st.WaitsFor, _ = r.blockedBy()
+	}
+	return st
 }

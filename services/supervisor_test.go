@@ -76,15 +76,20 @@ func TestOneshotAndOrder(t *testing.T) {
 	needs.Requires = []string{"broken"}
 	make := sh("make", "sleep 0.1; touch "+file)
 	make.Type = Oneshot
-	broken := sh("broken", "exit 3")
+	broken := sh("broken", "test -e "+filepath.Join(b.dir, "mended")+" || exit 3")
 	broken.Type = Oneshot
 	b.add(late, needs, make, broken)
 	b.untilState("make", Done)
 	b.untilState("late", Ready)
 	b.untilState("broken", Failed)
-	if s := b.service("needs"); s.State != Starting || s.Note != "waits for broken" {
+	if s := b.untilState("needs", Failed); s.Note != "a service that it requires failed: broken" {
 		t.Errorf("needs is %+v", s)
 	}
+	touch(t, filepath.Join(b.dir, "mended"))
+	if err := b.Start(b.ctx, "broken"); err != nil {
+		t.Fatal(err)
+	}
+	b.untilState("needs", Ready) // it follows by itself
 }
 
 func TestWrongEdgesAreCut(t *testing.T) {
@@ -92,7 +97,7 @@ func TestWrongEdgesAreCut(t *testing.T) {
 	a, c := sh("a", "exec sleep 60"), sh("c", "exec sleep 60")
 	a.After, c.After = []string{"c", "nobody"}, []string{"a"}
 	err := b.Add(b.ctx, a, c)
-	for _, want := range []string{"without waiting for nobody", "circle"} {
+	for _, want := range []string{"starts without nobody, which After names", "circle"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}

@@ -1,8 +1,7 @@
 package services
 
 import (
-	"fmt"
-	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -18,8 +17,10 @@ func (s *Supervisor) apply(r *record, e event) {
 		r.failures = 0
 	case evTimeout:
 		if before == Starting {
-			r.exit.TimedOut = true
+			r.exit.Cause = Timeout
 		}
+	case evFault:
+		r.exit.Cause, r.exit.Why = e.exit.Cause, e.exit.Why
 	}
 	if state != before {
 		r.state, r.since, r.deadline = state, time.Now(), time.Time{}
@@ -28,14 +29,22 @@ func (s *Supervisor) apply(r *record, e event) {
 	s.act(r, act)
 	if state != before {
 		s.announce(r, e)
+		s.spread(r)
 	}
 }
 
 // describe sets the note that status shows beside the state.
 func (s *Supervisor) describe(r *record, before State, e event) {
 	switch {
-	case e.kind == evExited && !e.exit.Success() && !(r.state == Stopped && e.exit.Signal == r.KillSignal.number()):
+	case e.kind == evExited && e.exit.Cause == Skipped:
 		r.note = e.exit.String()
+	case e.kind == evExited && r.state == Stopped && (r.success(e.exit) || e.exit.Signal == r.KillSignal.number()):
+		r.note = ""
+	case e.kind == evExited && !e.exit.Success():
+		r.note = e.exit.String()
+		if r.state == Failed && e.limit {
+			r.note += "; started as often as it may be"
+		}
 	case r.state != before:
 		r.note = ""
 	}
@@ -44,69 +53,40 @@ func (s *Supervisor) describe(r *record, before State, e event) {
 func (s *Supervisor) act(r *record, act action) {
 	switch act {
 	case actSpawn:
-		r.waits, r.exit, r.readyAt, r.spawnAt = true, Exit{}, time.Time{}, time.Time{}
-		r.again = false
+		r.waits, r.again, r.started, r.stopped = true, false, false, false
+		r.exit, r.readyAt, r.spawnAt, r.resume = Exit{}, time.Time{}, time.Time{}, nil
+		r.said, r.reloading, r.command = "", false, 0
+		r.ending, r.adopted, r.distant, r.groups, r.invocation = false, false, false, nil, ""
 	case actTerminate:
-		r.stopProbe()
-		r.waits = false
-		if r.pid == 0 && !r.lingers {
-			s.apply(r, event{kind: evExited, exit: r.exit, again: r.again})
-			return
-		}
-		r.deadline = time.Now().Add(time.Duration(r.TimeoutStopSec))
-		r.kill(r.KillSignal.number())
+		s.terminate(r)
 	case actKill:
-		r.deadline = time.Now().Add(time.Second)
-		r.killAll()
+		s.escalate(r)
 	case actDelay:
-		delay := r.delay(time.Now())
-		r.deadline = time.Now().Add(delay)
-		if delay >= time.Second {
-			r.note += fmt.Sprintf("; next try in %v", delay.Round(100*time.Millisecond))
-		}
+		s.delayStart(r)
 	}
 }
 
-// How long a process must have run to be taken for one that works.
-const (
-	steady = time.Second      // its end is followed by a start at once
-	proven = 10 * time.Second // and its earlier ends are forgotten
-	least  = 100 * time.Millisecond
-)
-
-// delay is the wait before the next start: none after a process that worked,
-// else doubling, with a tenth of jitter so that services which fail together do
-// not come back together.
-func (r *record) delay(now time.Time) time.Duration {
-	worked := time.Duration(0)
-	if !r.readyAt.IsZero() {
-		worked = now.Sub(r.readyAt)
+// spread carries a change to the services that depend on it.
+func (s *Supervisor) spread(r *record) {
+	if s.end != nil {
+		return
 	}
-	if worked >= proven {
-		r.failures = 0
-	}
-	r.failures++
-	r.restarts++
-	first := least
-	if r.RestartSec != nil {
-		first = time.Duration(*r.RestartSec)
-	} else {
-		if worked >= steady && r.failures == 1 {
-			return 0
+	for _, other := range r.drags {
+		switch {
+		case (r.state == Ready || r.state == Done) && other.orphaned:
+			s.start(other)
+		case (r.state == Backoff || r.state == Failed || r.state == Stopping || r.state == Stopped || r.state == Done) &&
+			slices.Contains(other.BindsTo, r.Name) && (other.state == Starting && !other.waits || other.state == Ready):
+			other.again = r.state != Failed
+			s.apply(other, event{kind: evFault, exit: Exit{Cause: Bound, Why: r.Name}})
 		}
 	}
-	wait := first << min(r.failures-1, 20)
-	if most := time.Duration(r.RestartMaxDelaySec); wait > most || wait <= 0 {
-		wait = max(most, first)
-	}
-	return wait + time.Duration((rand.Float64()-0.5)*0.2*float64(wait))
 }
 
 // announce logs a change, tells whoever waits for one, and ends the container
-// when an essential service has ended for good.
+// when a service has ended for good whose end is to do that.
 func (s *Supervisor) announce(r *record, e event) {
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.tell()
 	log := s.opts.Log.Info
 	if r.state == Failed || r.state == Backoff {
 		log = s.opts.Log.Warn
@@ -115,16 +95,35 @@ func (s *Supervisor) announce(r *record, e event) {
 		log = s.opts.Log.Debug
 	}
 	text := r.Name + ": " + r.state.String()
-	if r.state == Ready || r.state == Done {
-		text += " in " + Round(time.Since(r.started)).String()
+	if (r.state == Ready || r.state == Done) && !r.begun.IsZero() {
+		text += " in " + Round(time.Since(r.begun)).String()
 	}
 	if r.note != "" {
 		text += ": " + r.note
 	}
 	log(text)
-	if r.Essential && s.end == nil && (r.state == Failed || r.state == Done) {
-		s.beginEnd(r.Name+" ended", e.exit.ContainerCode())
+	if s.end != nil {
+		return
 	}
+	switch code := e.exit.ContainerCode(); {
+	case r.state == Failed && r.FailureAction == ActionExit:
+		s.beginEnd(r.Name+" failed", either(r.FailureActionExitStatus, code))
+	case r.state == Done && r.SuccessAction == ActionExit && e.exit.Cause != Skipped:
+		s.beginEnd(r.Name+" ended", either(r.SuccessActionExitStatus, code))
+	}
+}
+
+func either(configured *int, otherwise int) int {
+	if configured != nil {
+		return *configured
+	}
+	return otherwise
+}
+
+// tell wakes whoever waits for a change.
+func (s *Supervisor) tell() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // tiresome thins out what a service that never works says: each end at first,
@@ -146,51 +145,76 @@ func Round(d time.Duration) time.Duration {
 
 // settle starts every service whose time has come: what it is After has settled.
 func (s *Supervisor) settle() {
+	s.stopMarked()
+	if s.replacing {
+		s.replace()
+	}
 	for progress := true; progress; {
 		progress = false
 		for _, r := range s.order {
-			if !r.waits || time.Now().Before(r.spawnAt) {
+			if time.Now().Before(r.spawnAt) {
 				continue
 			}
-			if on := s.blockedBy(r); on != "" {
+			if again := r.resume; again != nil {
+				r.resume = nil
+				again()
+				progress = progress || r.resume == nil
+			}
+			if !r.waits || r.toStop {
+				continue
+			}
+			on, hopeless := r.blockedBy()
+			if hopeless {
+				r.waits, r.orphaned, progress = false, true, true
+				s.apply(r, event{kind: evExited, exit: Exit{Cause: Dependency, Why: on}})
+				continue
+			}
+			if on != "" {
 				r.note = "waits for " + on
 				continue
 			}
-			s.spawn(r)
-			progress = progress || !r.waits
+			r.waits, progress = false, true
+			s.launch(r)
 		}
 	}
 	s.continueEnd()
 }
 
-// blockedBy names the service that r has to wait for, or "".
-func (s *Supervisor) blockedBy(r *record) string {
-	for _, name := range r.Requires {
-		if dep := s.records[name]; dep != nil && dep.state != Ready && dep.state != Done {
-			return name
-		}
-	}
-	for _, name := range r.After {
-		if dep := s.records[name]; dep != nil && dep.state == Starting {
-			return name
-		}
-	}
-	return ""
-}
-
 // expire gives evTimeout to every service whose deadline has passed.
 func (s *Supervisor) expire(now time.Time) {
 	for _, r := range s.order {
-		switch {
-		case r.deadline.IsZero() || now.Before(r.deadline):
-		case r.lingers && r.state != Stopping:
-			r.deadline = now.Add(time.Second)
-			r.killAll()
-		default:
-			s.apply(r, event{kind: evTimeout})
+		if !r.deadline.IsZero() && !now.Before(r.deadline) {
+			r.deadline = time.Time{}
+			s.late(r)
+		}
+		if !r.watchdogAt.IsZero() && !now.Before(r.watchdogAt) {
+			r.watchdogAt = time.Time{}
+			s.apply(r, event{kind: evFault, exit: Exit{Cause: Watchdog}})
 		}
 	}
 	s.settle()
+}
+
+// late is what a passed deadline means: of the state, or of the end of what a
+// process left behind, which has no state of its own.
+func (s *Supervisor) late(r *record) {
+	if r.ending && r.state != Stopping && r.state != Backoff {
+		s.escalate(r)
+		return
+	}
+	s.apply(r, event{kind: evTimeout})
+}
+
+// postpone moves every deadline on by the time in which nothing of the container ran.
+func (s *Supervisor) postpone(lost time.Duration) {
+	s.opts.Log.Info("the container was paused for " + Round(lost).String())
+	for _, r := range s.order {
+		for _, t := range []*time.Time{&r.deadline, &r.watchdogAt} {
+			if !t.IsZero() {
+				*t = t.Add(lost)
+			}
+		}
+	}
 }
 
 // untilNext is how long Run may sleep: to the nearest deadline, a second at most.
@@ -203,7 +227,8 @@ func (s *Supervisor) untilNext() time.Duration {
 	}
 	for _, r := range s.order {
 		earlier(r.deadline)
-		if r.waits {
+		earlier(r.watchdogAt)
+		if r.waits || r.resume != nil {
 			earlier(r.spawnAt)
 		}
 	}

@@ -1,0 +1,150 @@
+package services
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+)
+
+// Changes are the names of services by what a new set of definitions meant for them.
+type Changes struct {
+	Added   []string `json:"added,omitempty"`
+	Changed []string `json:"changed,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+	Same    []string `json:"same,omitempty"`
+}
+
+// Reconcile makes list the set of services: those that are not in it are stopped
+// and forgotten, new ones started, and those whose definition differs restarted
+// where they run. The others are not touched. A definition that is wrong changes
+// nothing at all.
+func (s *Supervisor) Reconcile(ctx context.Context, list []Service) (Changes, error) {
+	var changes Changes
+	var errs []error
+	for i := range list {
+		list[i] = list[i].WithDefaults()
+		errs = append(errs, list[i].Validate())
+	}
+	if err := errors.Join(append(errs, Check(list))...); err != nil {
+		return changes, err
+	}
+	err := s.ask(ctx, func() {
+		if s.end != nil {
+			errs = append(errs, ErrOver)
+			return
+		}
+		wanted := map[string]bool{}
+		added := map[string]bool{}
+		var restart []*record
+		for _, svc := range list {
+			wanted[svc.Name] = true
+			r := s.records[svc.Name]
+			switch {
+			case r == nil || r.gone:
+				s.revive(r, svc)
+				added[svc.Name] = true
+				changes.Added = append(changes.Added, svc.Name)
+			case same(r.Service, svc):
+				changes.Same = append(changes.Same, svc.Name)
+				r.Source = svc.Source
+			default:
+				changes.Changed = append(changes.Changed, svc.Name)
+				if r.state != Stopped && r.state != Failed && r.state != Done || r.state == Failed && !svc.Disabled {
+					restart = append(restart, r)
+				}
+				r.replaced = &svc
+			}
+		}
+		for _, r := range s.order {
+			if !wanted[r.Name] && !r.gone {
+				changes.Removed = append(changes.Removed, r.Name)
+				r.gone = true
+				s.stop(r, false)
+			}
+		}
+		for _, r := range restart {
+			s.stop(r, true)
+			r.again = true
+		}
+		s.stopMarked() // with what the old definitions say
+		s.replace()
+		errs = append(errs, s.connect(func(string) bool { return true })...)
+		errs = append(errs, s.startAdded(added)...)
+		s.settle()
+		s.tell()
+	})
+	return changes, errors.Join(append(errs, err)...)
+}
+
+// same compares definitions, not where they were read.
+func same(a, b Service) bool {
+	a.Source, a.Unapplied, b.Source, b.Unapplied = "", nil, "", nil
+	return reflect.DeepEqual(a, b)
+}
+
+// revive adds a definition, or gives it to the record of one that was removed and
+// has not quite ended.
+func (s *Supervisor) revive(r *record, svc Service) {
+	if r == nil {
+		_ = s.take(svc) // it has been validated
+		return
+	}
+	r.gone, r.replaced = false, &svc
+}
+
+// replace puts new definitions into effect where nothing runs by the old ones,
+// and forgets what is gone. What has yet to end is looked at again when it has.
+func (s *Supervisor) replace() {
+	reconnect := false
+	s.replacing = false
+	for _, r := range s.order {
+		if r.replaced != nil && !s.running(r) {
+			r.closeSockets()
+			r.Service, r.replaced = *r.replaced, nil
+			reconnect = true
+		}
+		if r.gone && !s.running(r) {
+			s.forget(r)
+			reconnect = true
+		}
+		s.replacing = s.replacing || r.replaced != nil || r.gone && s.records[r.Name] == r
+	}
+	s.order = slices.DeleteFunc(s.order, func(r *record) bool { return s.records[r.Name] != r })
+	if reconnect {
+		s.connect(func(string) bool { return false })
+	}
+}
+
+// running says whether processes of the service exist, or its stop is under way.
+func (s *Supervisor) running(r *record) bool {
+	return r.pid != 0 || r.job != nil || r.lingers || r.state == Stopping || r.toStop
+}
+
+// forget lets go of everything of a service that was removed.
+func (s *Supervisor) forget(r *record) {
+	r.stopWatching()
+	r.closeSockets()
+	if r.notify != nil {
+		closeFd(r.notify.fd)
+		r.notify = nil
+	}
+	for _, f := range r.store {
+		f.file.Close()
+	}
+	if r.pipe != nil {
+		r.pipe.close()
+	}
+	r.state, r.waits, r.resume = Stopped, false, nil
+	delete(s.records, r.Name)
+}
+
+func (r *record) closeSockets() {
+	if r.sockets == nil {
+		return
+	}
+	for _, f := range r.sockets.files {
+		f.Close()
+	}
+	r.sockets = nil
+}

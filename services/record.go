@@ -1,0 +1,127 @@
+package services
+
+import (
+	"context"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// record is one service and where it stands.
+type record struct {
+	Service
+	edges
+	state State
+	since time.Time
+	note  string
+	said  string // the latest STATUS= of its process
+
+	pid        int   // of its main process; 0: none
+	groups     []int // the process groups that it has made
+	invocation string
+	told       <-chan string // by the shim: why it could not execute the program, or ""
+	lingers    bool          // its main process ended, others of it did not
+	started    bool          // has been ready in this run
+	waits      bool          // to be started as soon as what it is After allows
+	toStop     bool          // to be stopped as soon as what is behind it has
+	again      bool          // to be started again once it has stopped
+	orphaned   bool          // failed since a service that it requires did; starts when that one works
+	ending     bool          // its main process is gone; what is left and ExecStopPost are not
+	stopped    bool          // ExecStopPost has been run
+	adopted    bool          // of type forking: its daemon has been found
+	distant    bool          // its main process is not our child, so that no signal tells its end
+	exit       Exit
+	job        *job   // the command of it that runs now, beside the main process or before it
+	resume     func() // what to try again at spawnAt, since the kernel had no room for a process
+	spawnAt    time.Time
+	begun      time.Time // of this start
+	readyAt    time.Time
+	deadline   time.Time // when evTimeout is due; zero: never
+	watchdogAt time.Time // when WATCHDOG=1 is due; zero: never
+	reloading  bool
+	command    int         // of several in ExecStart: the one that runs
+	gone       bool        // it has been removed, and is forgotten when it has ended
+	replaced   *Service    // the definition for its next start
+	failures   int         // ends in a row, for the back-off
+	restarts   int         // since somebody started it
+	starts     []time.Time // for the start limit
+
+	pipe    *pipe
+	notify  *notifySocket
+	sockets *listeners
+	store   []storedFile
+	given   []string           // variables that tell it its directories and credentials
+	watch   context.CancelFunc // ends the probes and whatever else watches this run
+}
+
+// job is a command of a service that is not its main process.
+type job struct {
+	field   string
+	list    Commands
+	pid     int
+	then    func(Exit)
+	abandon bool // its end is waited for and changes nothing more
+}
+
+// alive says whether any process of the service is left.
+func (s *Supervisor) alive(r *record) bool {
+	return r.pid != 0 || r.job != nil || s.leftBehind(r)
+}
+
+// leftBehind says whether the service's groups have members, or processes that
+// left these are still there. A group that has none is forgotten: the kernel may
+// give its number to another.
+func (s *Supervisor) leftBehind(r *record) bool {
+	if r.KillMode == KillProcess || r.KillMode == KillNone || r.Foreground {
+		return false
+	}
+	r.groups = slices.DeleteFunc(r.groups, func(pgid int) bool { return !groupAlive(pgid) })
+	return len(r.groups) > 0 || len(s.strays(r)) > 0
+}
+
+// groupAlive is true while a process group has members. The kernel does not
+// reuse its number before that.
+func groupAlive(pgid int) bool { return unix.Kill(-pgid, 0) != unix.ESRCH }
+
+// signalTo sends sig to the main process, or with all to everything of the
+// service. ESRCH is no error: the end is on its way to us.
+func (s *Supervisor) signalTo(r *record, sig syscall.Signal, all bool) {
+	if r.pid != 0 && (!all || !slices.Contains(r.groups, r.pid)) {
+		_ = unix.Kill(r.pid, sig)
+	}
+	if !all {
+		return
+	}
+	for _, pgid := range r.groups {
+		_ = unix.Kill(-pgid, sig)
+	}
+	for _, pid := range s.strays(r) {
+		signalTree(pid, sig)
+	}
+}
+
+// active is true for a service that runs, or is about to.
+func (r *record) active() bool {
+	return r.state == Starting || r.state == Ready || r.state == Stopping || r.state == Backoff
+}
+
+// stopWatching ends the probes of this run.
+func (r *record) stopWatching() {
+	if r.watch != nil {
+		r.watch()
+		r.watch = nil
+	}
+	r.watchdogAt = time.Time{}
+	if r.pipe != nil {
+		r.pipe.watch("", nil)
+	}
+}
+
+// storedFile is a descriptor that a service left with us for its next run.
+type storedFile struct {
+	name string
+	file *os.File
+}

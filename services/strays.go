@@ -1,0 +1,158 @@
+package services
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process may leave its group, by setsid(2), and outlive its parent. There
+// are no cgroups in a rented container to find it by. But it is then our child,
+// as PID 1 or as subreaper, and it carries the INVOCATION_ID of its service in
+// its environment, unless it has overwritten that.
+
+// strays returns the adopted children that belong to a run of the service.
+func (s *Supervisor) strays(r *record) []int {
+	if r.invocation == "" {
+		return nil
+	}
+	var list []int
+	for _, pid := range s.adopted() {
+		owner, known := s.owners[pid]
+		if !known {
+			owner = invocationOf(pid)
+			s.owners[pid] = owner
+		}
+		if owner == r.invocation {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+// adopted lists our children that are no service's main process or command. It
+// is read once a pass: nothing is adopted but by an end that the reaper sees.
+func (s *Supervisor) adopted() []int {
+	if s.adoptedNow {
+		return s.children
+	}
+	s.adoptedNow = true
+	s.children = s.children[:0]
+	for _, pid := range childrenOf(os.Getpid(), os.Getpid()) {
+		if s.pids[pid] == nil {
+			s.children = append(s.children, pid)
+		}
+	}
+	return s.children
+}
+
+// childrenOf reads the children of one thread; none where the kernel does not
+// tell (CONFIG_PROC_CHILDREN) or there is no /proc.
+func childrenOf(pid, tid int) []int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, tid))
+	if err != nil {
+		return nil
+	}
+	var list []int
+	for _, word := range strings.Fields(string(b)) {
+		if n, err := strconv.Atoi(word); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// signalTree signals a process and all that descend from it.
+func signalTree(pid int, sig syscall.Signal) {
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // it may be gone
+	for _, t := range threads {
+		tid, _ := strconv.Atoi(t.Name())
+		for _, child := range childrenOf(pid, tid) {
+			signalTree(child, sig)
+		}
+	}
+	_ = unix.Kill(pid, sig)
+}
+
+const invocationName = "INVOCATION_ID"
+
+// invocationOf reads the INVOCATION_ID of a process, or "". The kernel shows an
+// environment to the process's own user, and to others with CAP_SYS_PTRACE,
+// which a rented container's root does not have: the main thread takes that user
+// on for the moment of the reading.
+func invocationOf(pid int) string {
+	path := fmt.Sprintf("/proc/%d/environ", pid)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		var st unix.Stat_t
+		if unix.Stat(fmt.Sprintf("/proc/%d", pid), &st) != nil || os.Geteuid() != 0 || st.Uid == 0 {
+			return ""
+		}
+		b = readAs(path, int(st.Uid), int(st.Gid))
+	}
+	for entry := range bytes.SplitSeq(b, []byte{0}) {
+		if value, ok := bytes.CutPrefix(entry, []byte(invocationName+"=")); ok {
+			return string(value)
+		}
+	}
+	return ""
+}
+
+// readAs reads a file with another file-system user on this thread alone, which
+// is locked: x/sys changes only the thread that calls.
+func readAs(path string, uid, gid int) []byte {
+	egid, euid := os.Getegid(), os.Geteuid()
+	if _, err := unix.SetfsgidRetGid(gid); err != nil {
+		return nil
+	}
+	_, _ = unix.SetfsuidRetUid(uid) // where it is refused the read below is too
+	b, _ := os.ReadFile(path)
+	_, _ = unix.SetfsuidRetUid(euid)
+	_, _ = unix.SetfsgidRetGid(egid)
+	// The kernel takes a change of user for a reason to hide this process from
+	// its own; nothing secret is in it that they could not read elsewhere.
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+	return b
+}
+
+// belongs says whether a process is one of the service's: by its group, by its
+// INVOCATION_ID, or by a parent that is.
+func (s *Supervisor) belongs(r *record, pid int) bool {
+	for range 64 { // generations; a circle cannot be, but a race may look like one
+		if pid <= 1 || pid == os.Getpid() {
+			return false
+		}
+		if pid == r.pid || invocationOf(pid) == r.invocation && r.invocation != "" {
+			return true
+		}
+		if pgid, err := unix.Getpgid(pid); err == nil {
+			for _, g := range r.groups {
+				if g == pgid {
+					return true
+				}
+			}
+		}
+		pid = parentOf(pid)
+	}
+	return false
+}
+
+// parentOf reads the parent of a process, or 0.
+func parentOf(pid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The name, in parentheses, may hold anything; the state and the parent follow it.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(fields[1])
+	return n
+}
