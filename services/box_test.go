@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -26,11 +25,10 @@ type box struct {
 	journal *Journal
 }
 
-// run starts a supervisor on a thread of its own. Its services are that
-// thread's children, as they are the main thread's in the program.
+// run starts a supervisor on the main thread, once the one before it has ended.
 func run(t *testing.T, o Options) *box {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	b := &box{t: t, ctx: ctx, dir: t.TempDir(), signals: make(chan os.Signal, 8), code: make(chan int, 1)}
 	out, err := os.Create(filepath.Join(b.dir, "out"))
@@ -49,11 +47,10 @@ func run(t *testing.T, o Options) *box {
 	b.Supervisor = New(o)
 	child := make(chan os.Signal, 1)
 	signal.Notify(child, unix.SIGCHLD)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with its children's reaper
+	onMain <- func() {
 		b.code <- b.Run(b.signals, child)
 		signal.Stop(child)
-	}()
+	}
 	t.Cleanup(func() {
 		_ = b.Shutdown(context.Background(), "end of the test", 0)
 		_ = b.Shutdown(context.Background(), "end of the test", 0)
@@ -98,7 +95,7 @@ func (b *box) until(name string, want func(Status) bool) Status {
 		select {
 		case <-snap.Changed:
 		case <-b.ctx.Done():
-			b.t.Fatalf("gave up; the service is %+v", snap.Services[i])
+			b.t.Fatalf("gave up; the services are %+v", snap.Services)
 		}
 	}
 }

@@ -278,7 +278,8 @@ func (s *Supervisor) files(r *record, attr *syscall.ProcAttr, main bool, p *star
 	}
 	attr.Files[r.NotificationFd] = writer.Fd()
 	p.notification = reader
-	return func() { writer.Close(); done() }, nil
+	closeFiles := done
+	return func() { writer.Close(); closeFiles() }, nil
 }
 
 // emptyInput is /dev/null, or the read end of a closed pipe in a container
