@@ -47,7 +47,7 @@ func (s *Supervisor) prepare(r *record) error {
 		if s.opts.Run == "" {
 			return errors.New("there is no directory in memory for LoadCredential")
 		}
-		env, err := r.loadCredentials(filepath.Join(s.opts.Run, "credentials"), cred)
+		env, err := r.loadCredentials(filepath.Join(s.opts.Run, "credentials", r.Name), cred)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (s *Supervisor) removeCredentials(r *record) error {
 	if len(r.LoadCredential) == 0 || s.opts.Run == "" {
 		return nil
 	}
-	return removeCredentials(filepath.Join(s.opts.Run, "credentials"), r.Name)
+	return removeCredentials(filepath.Join(s.opts.Run, "credentials", r.Name))
 }
 
 // fork starts a command of a service. It runs on the main thread alone: the
@@ -113,9 +113,9 @@ func (s *Supervisor) fork(r *record, cmd Command, main bool) (p started, err err
 	if len(argv) == 0 {
 		return p, errors.New("nothing is left of the command once its variables are replaced")
 	}
-	dir, err := r.directory(account.HomeDir)
-	if err != nil {
-		return p, err
+	dir := r.directory(account)
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		return p, fmt.Errorf("WorkingDirectory %s cannot be entered: %w", dir, errOr(err, syscall.ENOTDIR))
 	}
 	path, err := lookPath(argv[0], env, dir)
 	if err != nil {
@@ -294,21 +294,6 @@ func emptyInput() (*os.File, error) {
 	}
 	unix.Close(p[1])
 	return os.NewFile(uintptr(p[0]), "empty input"), nil
-}
-
-// directory is where the process starts.
-func (x *Execution) directory(home string) (string, error) {
-	dir, optional := strings.CutPrefix(x.WorkingDirectory, "-")
-	if dir == "~" {
-		dir = home
-	}
-	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
-		if optional {
-			return "/", nil
-		}
-		return "", fmt.Errorf("WorkingDirectory %s cannot be entered: %w", dir, errOr(err, syscall.ENOTDIR))
-	}
-	return dir, nil
 }
 
 func errOr(err, otherwise error) error {

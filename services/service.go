@@ -195,8 +195,8 @@ type Execution struct {
 	LoadCredential []string `json:"LoadCredential,omitempty"`
 
 	// StandardInput is null (the default) or file:PATH; StandardOutput and
-	// StandardError are journal (the default), null, file:PATH, append:PATH or
-	// truncate:PATH; StandardError may be inherit: what StandardOutput is.
+	// StandardError are journal, null, file:PATH, append:PATH or truncate:PATH.
+	// Defaults: journal, and for StandardError inherit: what StandardOutput is.
 	StandardInput  string `json:"StandardInput,omitempty"`
 	StandardOutput string `json:"StandardOutput,omitempty"`
 	StandardError  string `json:"StandardError,omitempty"`

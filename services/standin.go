@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -24,29 +23,7 @@ func (p *Probe) free() error {
 	}
 	return portFree(p.TCP)
 }
-func (x *Execution) account() (*user.User, *syscall.Credential, error) {
-	return &user.User{Username: "root", HomeDir: "/root"}, nil, nil
-}
-func (svc *Service) env(base []string, u *user.User, extra ...string) ([]string, error) {
-	return append(append([]string{}, base...), extra...), nil
-}
-func (c Command) expand(env []string) []string { return append([]string{}, c.Argv...) }
-func holds(conditions []string, root string, env []string) (failed string, err error) {
-	return "", nil
-}
-func (svc *Service) makeDirectories(root string, cred *syscall.Credential) (env []string, err error) {
-	return nil, nil
-}
-func (svc *Service) removeDirectories(root string, restarting bool) error { return nil }
-func (svc *Service) loadCredentials(dir string, cred *syscall.Credential) (env []string, err error) {
-	return nil, nil
-}
-func removeCredentials(dir, name string) error { return nil }
-func (x *Execution) standard(journal *os.File, null *os.File) (in, out, err uintptr, close func(), e error) {
-	return null.Fd(), journal.Fd(), journal.Fd(), func() {}, nil
-}
-func (svc *Service) openSockets(root string) ([]*os.File, []string, error) { return nil, nil, nil }
-func needsShim(svc *Service, listenFds int) bool                           { return false }
+func needsShim(svc *Service, listenFds int) bool { return false }
 
 type shim struct{}
 
@@ -56,17 +33,13 @@ func newShim(svc *Service, path string, argv []string, listen int, attr *syscall
 func startShim(program string, spec shim, attr *syscall.ProcAttr) (pid int, failure *os.File, err error) {
 	return 0, nil, nil
 }
-func oomKills() (uint64, bool)       { return 0, false }
 func closeFd(fd int)                 { unix.Close(fd) }
 func (p *pipe) watch(string, func()) {}
 func (p *pipe) drain()               {}
 func (p *pipe) close()               {}
-func lookPath(name string, env []string, dir string) (string, error) {
-	return lookPathOld(name, env, dir)
-}
 
 // lookPath finds a program as execvp(3) would, in the PATH of env.
-func lookPathOld(name string, env []string, dir string) (string, error) {
+func lookPath(name string, env []string, dir string) (string, error) {
 	if strings.Contains(name, "/") {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(dir, name)
