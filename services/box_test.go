@@ -95,7 +95,8 @@ func (b *box) until(name string, want func(Status) bool) Status {
 		select {
 		case <-snap.Changed:
 		case <-b.ctx.Done():
-			b.t.Fatalf("gave up; the services are %+v", snap.Services)
+			lines, _, _ := b.journal.Lines("", 0, 0)
+			b.t.Fatalf("gave up; the services are %+v, all lines: %v", snap.Services, lines)
 		}
 	}
 }

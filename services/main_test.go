@@ -17,8 +17,11 @@ var onMain = make(chan func())
 func init() { runtime.LockOSThread() }
 
 // TestMain makes the test binary what init is in a container: the reaper of
-// orphans, on its main thread.
+// orphans, on its main thread. It is its own shim.
 func TestMain(m *testing.M) {
+	if IsShim() {
+		ShimMain()
+	}
 	if len(os.Args) > 1 && os.Args[1] == "say" {
 		say(os.Args[2:])
 		return

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -146,15 +145,19 @@ func (s *Supervisor) exec(r *record, path string, argv []string, attr *syscall.P
 		}
 	}
 	if needsShim(&r.Service, listen) {
-		p.pid, p.failure, err = startShim(s.opts.Program, newShim(&r.Service, path, argv, listen, attr), attr)
+		var spec shim
+		if spec, err = r.shim(path, argv, attr.Env, attr.Dir, attr.Sys.Credential, listen); err == nil {
+			p.pid, p.failure, err = startShim(s.opts.Program, spec, attr)
+		}
 	} else {
 		p.pid, err = syscall.ForkExec(path, argv, attr)
+		err = execError(path, argv, attr.Env, err)
 	}
 	if err != nil {
 		if p.notification != nil {
 			p.notification.Close()
 		}
-		return p, &fs.PathError{Op: "exec", Path: path, Err: err}
+		return p, err
 	}
 	if r.Nice != 0 {
 		if err := unix.Setpriority(unix.PRIO_PROCESS, p.pid, r.Nice); err != nil {
@@ -306,14 +309,15 @@ func errOr(err, otherwise error) error {
 // watchExec reads in the background what the shim has to say; then, unless it is
 // nil, runs once the program has been executed.
 func (s *Supervisor) watchExec(r *record, p started, then func()) {
-	told := make(chan string, 1)
+	told := make(chan error, 1)
 	r.told = told
 	go func() {
 		defer recovered(s.opts.Log, "start of "+r.Name)
 		defer p.failure.Close()
-		b, _ := io.ReadAll(io.LimitReader(p.failure, 4096)) // cut short by an error it says less
-		told <- strings.TrimSpace(string(b))
-		if len(b) > 0 || then == nil {
+		b, _ := io.ReadAll(io.LimitReader(p.failure, 64<<10)) // cut short by an error it says less
+		err := readFailure(b)
+		told <- err
+		if err != nil || then == nil {
 			return
 		}
 		_ = s.ask(context.Background(), func() {
@@ -325,26 +329,15 @@ func (s *Supervisor) watchExec(r *record, p started, then func()) {
 	}()
 }
 
-// execError is why the shim could not execute a program.
-type execError struct {
-	text    string
-	missing bool
-}
-
-func (e *execError) Error() string { return e.text }
-
-// Is makes errors.Is(err, fs.ErrNotExist) true for a program that is not there.
-func (e *execError) Is(target error) bool { return e.missing && target == fs.ErrNotExist }
-
 // execFailure completes the exit of a shim that could not execute the program.
 func (r *record) execFailure(x Exit) Exit {
 	if r.told == nil {
 		return x
 	}
 	select {
-	case text := <-r.told:
-		if text != "" {
-			x = Exit{Err: &execError{text, x.Code == 127}}
+	case err := <-r.told:
+		if err != nil {
+			x = Exit{Err: err}
 		}
 	case <-time.After(time.Second): // the pipe ended with the process: this is a bug, and no reason to hang
 	}

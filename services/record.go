@@ -22,17 +22,17 @@ type record struct {
 	pid        int   // of its main process; 0: none
 	groups     []int // the process groups that it has made
 	invocation string
-	told       <-chan string // by the shim: why it could not execute the program, or ""
-	lingers    bool          // its main process ended, others of it did not
-	started    bool          // has been ready in this run
-	waits      bool          // to be started as soon as what it is After allows
-	toStop     bool          // to be stopped as soon as what is behind it has
-	again      bool          // to be started again once it has stopped
-	orphaned   bool          // failed since a service that it requires did; starts when that one works
-	ending     bool          // its main process is gone; what is left and ExecStopPost are not
-	stopped    bool          // ExecStopPost has been run
-	adopted    bool          // of type forking: its daemon has been found
-	distant    bool          // its main process is not our child, so that no signal tells its end
+	told       <-chan error // by the shim: why it could not execute the program, or nil
+	lingers    bool         // its main process ended, others of it did not
+	started    bool         // has been ready in this run
+	waits      bool         // to be started as soon as what it is After allows
+	toStop     bool         // to be stopped as soon as what is behind it has
+	again      bool         // to be started again once it has stopped
+	orphaned   bool         // failed since a service that it requires did; starts when that one works
+	ending     bool         // its main process is gone; what is left and ExecStopPost are not
+	stopped    bool         // ExecStopPost has been run
+	adopted    bool         // of type forking: its daemon has been found
+	distant    bool         // its main process is not our child, so that no signal tells its end
 	exit       Exit
 	job        *job   // the command of it that runs now, beside the main process or before it
 	resume     func() // what to try again at spawnAt, since the kernel had no room for a process

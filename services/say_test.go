@@ -11,9 +11,12 @@ import (
 // say is the other side of the protocols, as a program of its own: the test binary with the
 // word "say" before the messages. Each word is one datagram, "|" in it a line break; "fd:TEXT" sends
 // a descriptor with it on which "kept" can be read, "fd" alone prints what the
-// descriptors from 3 on give.
+// descriptors from 3 on give, "wait" never ends.
 func say(words []string) {
 	for _, word := range words {
+		if word == "wait" {
+			select {}
+		}
 		if word == "fd" {
 			printPassed()
 			continue
@@ -45,7 +48,14 @@ func sayOne(word string) error {
 		return err
 	}
 	w.Close()
-	_, _, err = conn.WriteMsgUnix([]byte(text), syscall.UnixRights(int(r.Fd())), nil)
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	rights := syscall.UnixRights(int(r.Fd()))
+	if ctlErr := raw.Control(func(fd uintptr) { err = syscall.Sendmsg(int(fd), []byte(text), rights, nil, 0) }); ctlErr != nil {
+		return ctlErr
+	}
 	return err
 }
 

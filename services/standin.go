@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,16 +21,6 @@ func (p *Probe) free() error {
 		return nil
 	}
 	return portFree(p.TCP)
-}
-func needsShim(svc *Service, listenFds int) bool { return false }
-
-type shim struct{}
-
-func newShim(svc *Service, path string, argv []string, listen int, attr *syscall.ProcAttr) shim {
-	return shim{}
-}
-func startShim(program string, spec shim, attr *syscall.ProcAttr) (pid int, failure *os.File, err error) {
-	return 0, nil, nil
 }
 func closeFd(fd int)                 { unix.Close(fd) }
 func (p *pipe) watch(string, func()) {}

@@ -221,7 +221,7 @@ func TestNotificationFd(t *testing.T) {
 
 func TestDescriptorStore(t *testing.T) {
 	b := run(t, Options{})
-	svc := talker(t, "a", `if [ -n "$LISTEN_FDS" ]; then say fd READY=1; else say 'fd:FDSTORE=1|FDNAME=mine' 'fd:FDSTORE=1|FDNAME=more' READY=1; fi; exec sleep 60`)
+	svc := talker(t, "a", `if [ -n "$LISTEN_FDS" ]; then exec say fd READY=1 wait; else exec say 'fd:FDSTORE=1|FDNAME=mine' 'fd:FDSTORE=1|FDNAME=more' READY=1 wait; fi`)
 	svc.FileDescriptorStoreMax = 1
 	b.add(svc)
 	first := b.untilState("a", Ready)

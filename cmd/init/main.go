@@ -75,6 +75,7 @@ var steps = []boot.Step{
 func init() { runtime.LockOSThread() }
 
 func main() {
+	boot.Shim()
 	if os.Getpid() == 1 {
 		os.Exit(bootContainer(os.Args[1:]))
 	}
