@@ -187,15 +187,16 @@ func (s *Supervisor) variables(r *record, main bool) []string {
 		env = append(env, "MAINPID="+strconv.Itoa(r.pid))
 	}
 	if r.ending {
-		env = append(env, r.exit.variables()...)
+		env = append(env, r.exit.variables(r.success(r.exit))...)
 	}
 	return env
 }
 
 // variables are what systemd.exec(5) tells ExecStop and ExecStopPost of the end.
-func (x Exit) variables() []string {
+func (x Exit) variables(good bool) []string {
 	result, code, status := "success", "exited", strconv.Itoa(x.Code)
 	switch {
+	case good:
 	case x.Cause == Timeout:
 		result = "timeout"
 	case x.Cause == Watchdog:

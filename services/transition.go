@@ -107,7 +107,7 @@ func (s *Supervisor) announce(r *record, e event) {
 	}
 	switch code := e.exit.ContainerCode(); {
 	case r.state == Failed && r.FailureAction == ActionExit:
-		s.beginEnd(r.Name+" failed", either(r.FailureActionExitStatus, code))
+		s.beginEnd(r.Name+" ended", either(r.FailureActionExitStatus, code))
 	case r.state == Done && r.SuccessAction == ActionExit && e.exit.Cause != Skipped:
 		s.beginEnd(r.Name+" ended", either(r.SuccessActionExitStatus, code))
 	}
