@@ -75,7 +75,7 @@ func noRoom(err error) bool {
 
 func (s *Supervisor) fork(r *record) (pid int, err error) {
 	if r.Probe != nil {
-		if err := portFree(r.Probe.TCP); err != nil {
+		if err := r.Probe.portFree(); err != nil {
 			return 0, err
 		}
 	}
@@ -283,12 +283,17 @@ func (r *record) stopProbe() {
 
 // startProbe asks the service in the background whether it can serve.
 func (s *Supervisor) startProbe(r *record) {
+	account, credential, err := r.account()
+	if err != nil {
+		return // fork has looked it up a moment ago
+	}
+	how := newAsker(r.WorkingDirectory, r.env(s.environ, account), credential)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.probe = cancel
 	pid, probe := r.pid, *r.Probe
 	go func() {
 		defer recovered(s.opts.Log, "probe of "+r.Name)
-		if probe.wait(ctx) != nil {
+		if probe.wait(ctx, how) != nil {
 			return // cancelled
 		}
 		_ = s.ask(ctx, func() {
