@@ -5,13 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"syscall"
 	"time"
 )
 
-// commandOutput is how much of a command's output is kept, in bytes.
-const commandOutput = 1 << 20
+const (
+	commandOutput = 1 << 20 // how much of a command's output Capture keeps, in bytes
+	probeOutput   = 4 << 10 // and captureAs
+
+	// captureDelay is how long the output is waited for where the program has ended
+	// and something that it started holds it open.
+	captureDelay = 500 * time.Millisecond
+)
 
 // Capture runs a short-lived program and returns what it wrote to stdout and
 // stderr together, cut at 1 MiB, and its exit code. When ctx
@@ -21,21 +28,54 @@ func Capture(ctx context.Context, environ []string, argv ...string) (output []by
 	var out limited
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = environ
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	code, err = capture(ctx, cmd, &out)
+	return out.Bytes(), code, err
+}
+
+// captureAs is Capture for a command of a service: the program is searched in the
+// PATH of env, runs in dir as cred (nil: as init), and the last 4 KiB of its
+// output are kept. What it leaves in its process group is killed.
+func captureAs(ctx context.Context, dir string, env []string, cred *syscall.Credential, argv []string) (output []byte, code int, err error) {
+	path, err := lookPath(argv[0], env, dir)
+	if err != nil {
+		return nil, -1, err
+	}
+	stdin, err := emptyInput()
+	if err != nil {
+		return nil, -1, fmt.Errorf("opening an empty standard input: %w", err)
+	}
+	defer stdin.Close()
+	var out tail
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Args, cmd.Dir, cmd.Stdin = argv, dir, stdin
+	cmd.Env = append([]string{}, env...) // nil would be init's own, with what is secret in it
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
+	code, err = capture(ctx, cmd, &out)
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // ESRCH: nothing is left
+	}
+	return out.b, code, err
+}
+
+func capture(ctx context.Context, cmd *exec.Cmd, out io.Writer) (code int, err error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = captureDelay
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
-	case err == nil:
-		return out.Bytes(), 0, nil
+	case err == nil, errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil:
+		return 0, nil
 	case ctx.Err() != nil:
-		return out.Bytes(), -1, fmt.Errorf("%s was killed: %w", argv[0], context.Cause(ctx))
+		return -1, fmt.Errorf("%s was killed: %w", cmd.Args[0], context.Cause(ctx))
 	case errors.As(err, &exit) && exit.Exited():
-		return out.Bytes(), exit.ExitCode(), nil
+		return exit.ExitCode(), nil
 	}
-	return out.Bytes(), -1, fmt.Errorf("running %s: %w", argv[0], err)
+	return -1, fmt.Errorf("running %s: %w", cmd.Args[0], err)
 }
 
 // limited keeps the first commandOutput bytes and takes the rest without keeping it.
@@ -44,6 +84,17 @@ type limited struct{ bytes.Buffer }
 func (l *limited) Write(b []byte) (int, error) {
 	if room := commandOutput - l.Len(); room > 0 {
 		l.Buffer.Write(b[:min(room, len(b))])
+	}
+	return len(b), nil
+}
+
+// tail keeps the last probeOutput bytes.
+type tail struct{ b []byte }
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.b = append(t.b, b[max(0, len(b)-probeOutput):]...)
+	if extra := len(t.b) - probeOutput; extra > 0 {
+		t.b = append(t.b[:0], t.b[extra:]...)
 	}
 	return len(b), nil
 }

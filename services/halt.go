@@ -71,17 +71,22 @@ func (s *Supervisor) collect(r *record) bool {
 		return false
 	}
 	if s.leftBehind(r) {
-		if !r.lingers {
-			r.lingers = true
-			if r.state != Stopping {
-				r.note = r.exit.String() + "; ending what it left behind"
-				r.deadline = time.Now().Add(time.Duration(r.TimeoutStopSec))
-				s.signalTo(r, r.KillSignal.number(), true)
-				s.signalTo(r, unix.SIGCONT, true)
-			} else if r.KillMode == KillMixed {
-				s.signalTo(r, unix.SIGKILL, true)
-			}
+		sig := r.KillSignal.number()
+		if r.KillMode == KillMixed {
+			sig = unix.SIGKILL
 		}
+		switch {
+		case r.lingers:
+		case r.state != Stopping:
+			r.note = r.exit.String() + "; ending what it left behind"
+			r.deadline = time.Now().Add(time.Duration(r.TimeoutStopSec))
+			s.signalTo(r, sig, true)
+			s.signalTo(r, unix.SIGCONT, true)
+		case r.KillMode == KillMixed:
+			s.signalTo(r, sig, true)
+		}
+		r.lingers = true
+		s.tellStrays(r, sig)
 		return false
 	}
 	r.lingers = false

@@ -211,7 +211,7 @@ func (s *Supervisor) adopt(r *record) {
 // that is one of its processes, or else the only one that is left.
 func (s *Supervisor) daemonOf(r *record) (int, error) {
 	if r.PIDFile == "" {
-		left := s.strays(r)
+		left, _ := s.strays(r)
 		if len(left) != 1 {
 			return 0, fmt.Errorf("it left %d processes behind and has no PIDFile to say which one is the main one", len(left))
 		}

@@ -91,8 +91,8 @@ func (s *Supervisor) removeCredentials(r *record) error {
 // fork starts a command of a service. It runs on the main thread alone: the
 // reaper there sees that thread's children and nobody else's.
 func (s *Supervisor) fork(r *record, cmd Command, main bool) (p started, err error) {
-	if main {
-		if err := r.Probe.free(); err != nil {
+	if main && r.Probe != nil && len(r.Sockets) == 0 { // its own sockets are open already
+		if err := r.Probe.portFree(); err != nil {
 			return p, err
 		}
 	}

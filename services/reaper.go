@@ -118,6 +118,7 @@ func (s *Supervisor) outOfMemory() bool {
 // checkRemains looks whether the last of what a service left behind has been
 // reaped, and whether a main process that is not our child still lives.
 func (s *Supervisor) checkRemains() {
+	s.askAt = time.Time{}
 	for _, r := range s.order {
 		if r.lingers {
 			s.collect(r)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // Changes are the names of services by what a new set of definitions meant for them.
@@ -126,7 +128,7 @@ func (s *Supervisor) forget(r *record) {
 	r.stopWatching()
 	r.closeSockets()
 	if r.notify != nil {
-		closeFd(r.notify.fd)
+		unix.Close(r.notify.fd)
 		r.notify = nil
 	}
 	for _, f := range r.store {

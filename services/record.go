@@ -79,7 +79,8 @@ func (s *Supervisor) leftBehind(r *record) bool {
 		return false
 	}
 	r.groups = slices.DeleteFunc(r.groups, func(pgid int) bool { return !groupAlive(pgid) })
-	return len(r.groups) > 0 || len(s.strays(r)) > 0
+	list, perhaps := s.strays(r)
+	return len(r.groups) > 0 || len(list) > 0 || perhaps
 }
 
 // groupAlive is true while a process group has members. The kernel does not
@@ -98,7 +99,11 @@ func (s *Supervisor) signalTo(r *record, sig syscall.Signal, all bool) {
 	for _, pgid := range r.groups {
 		_ = unix.Kill(-pgid, sig)
 	}
-	for _, pid := range s.strays(r) {
+	list, _ := s.strays(r)
+	for _, pid := range list {
+		o := s.owners[pid]
+		o.told = true
+		s.owners[pid] = o
 		signalTree(pid, sig)
 	}
 }

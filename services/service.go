@@ -206,7 +206,8 @@ type Execution struct {
 type Probe struct {
 	// Exec is good when it ends with 0. It has the service's user and environment.
 	Exec []string `json:"Exec,omitempty"`
-	// HTTP is a URL that answers with a status of 200 to 399, or with Status.
+	// HTTP is a URL, without TLS, that answers with a status of 200 to 399, or with
+	// Status. Redirects are not followed.
 	HTTP   string `json:"HTTP,omitempty"`
 	Status int    `json:"Status,omitempty"`
 	// TCP is a host:port that accepts connections.
@@ -217,12 +218,14 @@ type Probe struct {
 	Expect string `json:"Expect,omitempty"`
 
 	// InitialDelaySec passes before the first question. PeriodSec between two; default:
-	// 10 s for Liveness, and for readiness 2 ms growing to 250 ms.
+	// 10 s for Liveness, and for readiness 2 ms growing to 250 ms, 50 ms to 1 s for
+	// Exec.
 	InitialDelaySec Duration `json:"InitialDelaySec,omitempty"`
 	PeriodSec       Duration `json:"PeriodSec,omitempty"`
 	TimeoutSec      Duration `json:"TimeoutSec,omitempty"` // default: 3 s
 	// So many good answers in a row count as one (default: 1), and so many bad ones
-	// (default: 3; of readiness: no number, TimeoutStartSec decides).
+	// (default: 3; of readiness: no number, TimeoutStartSec decides). Of readiness
+	// without PeriodSec a bad one counts once a second.
 	SuccessThreshold int `json:"SuccessThreshold,omitempty"`
 	FailureThreshold int `json:"FailureThreshold,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,23 +17,61 @@ import (
 // as PID 1 or as subreaper, and it carries the INVOCATION_ID of its service in
 // its environment, unless it has overwritten that.
 
+// owner is what is known of an adopted child.
+type owner struct {
+	id      string // its INVOCATION_ID
+	known   bool
+	asked   int // how often
+	askedAt time.Time
+	told    bool // has been sent KillSignal
+}
+
 // strays returns the adopted children that belong to a run of the service.
-func (s *Supervisor) strays(r *record) []int {
+// perhaps is true where that is not certain of some: in the middle of an
+// execve(2) a process has no environment. It is asked again soon.
+func (s *Supervisor) strays(r *record) (list []int, perhaps bool) {
 	if r.invocation == "" {
-		return nil
+		return nil, false
 	}
-	var list []int
 	for _, pid := range s.adopted() {
-		owner, known := s.owners[pid]
-		if !known {
-			owner = invocationOf(pid)
-			s.owners[pid] = owner
+		o := s.owners[pid]
+		if now := time.Now(); !o.known && now.Sub(o.askedAt) >= readAgain/2 {
+			o.id, o.known = invocationOf(pid)
+			o.asked, o.askedAt = o.asked+1, now
+			o.known = o.known || o.asked >= mostReadings
+			s.owners[pid] = o
 		}
-		if owner == r.invocation {
+		switch {
+		case !o.known:
+			perhaps = true
+			s.askAt = o.askedAt.Add(readAgain)
+		case o.id == r.invocation:
 			list = append(list, pid)
 		}
 	}
-	return list
+	return list, perhaps
+}
+
+// How often an environment is read before it is taken for empty, and the pause.
+const (
+	mostReadings = 20
+	readAgain    = 10 * time.Millisecond
+)
+
+// tellStrays sends KillSignal to strays that have not been told: as long as their
+// parent lived they were not ours to see.
+func (s *Supervisor) tellStrays(r *record, sig syscall.Signal) {
+	list, _ := s.strays(r)
+	for _, pid := range list {
+		o := s.owners[pid]
+		if o.told {
+			continue
+		}
+		o.told = true
+		s.owners[pid] = o
+		signalTree(pid, sig)
+		signalTree(pid, unix.SIGCONT)
+	}
 }
 
 // adopted lists our children that are no service's main process or command. It
@@ -81,26 +120,27 @@ func signalTree(pid int, sig syscall.Signal) {
 
 const invocationName = "INVOCATION_ID"
 
-// invocationOf reads the INVOCATION_ID of a process, or "". The kernel shows an
+// invocationOf reads the INVOCATION_ID of a process, or ""; ok is false where its
+// environment is empty. The kernel shows an
 // environment to the process's own user, and to others with CAP_SYS_PTRACE,
 // which a rented container's root does not have: the main thread takes that user
 // on for the moment of the reading.
-func invocationOf(pid int) string {
+func invocationOf(pid int) (id string, ok bool) {
 	path := fmt.Sprintf("/proc/%d/environ", pid)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		var st unix.Stat_t
 		if unix.Stat(fmt.Sprintf("/proc/%d", pid), &st) != nil || os.Geteuid() != 0 || st.Uid == 0 {
-			return ""
+			return "", true
 		}
 		b = readAs(path, int(st.Uid), int(st.Gid))
 	}
 	for entry := range bytes.SplitSeq(b, []byte{0}) {
 		if value, ok := bytes.CutPrefix(entry, []byte(invocationName+"=")); ok {
-			return string(value)
+			return string(value), true
 		}
 	}
-	return ""
+	return "", len(b) > 0
 }
 
 // readAs reads a file with another file-system user on this thread alone, which
@@ -127,7 +167,7 @@ func (s *Supervisor) belongs(r *record, pid int) bool {
 		if pid <= 1 || pid == os.Getpid() {
 			return false
 		}
-		if pid == r.pid || invocationOf(pid) == r.invocation && r.invocation != "" {
+		if id, _ := invocationOf(pid); pid == r.pid || id != "" && id == r.invocation {
 			return true
 		}
 		if pgid, err := unix.Getpgid(pid); err == nil {

@@ -51,11 +51,12 @@ type Supervisor struct {
 	orphans int
 	kills   uint64 // of the kernel, for want of memory, so far
 
-	replacing  bool           // some definition waits for an end
-	datagram   []byte         // for notifications
-	owners     map[int]string // of adopted children: their INVOCATION_ID
-	children   []int          // the adopted ones
-	adoptedNow bool           // children is of this pass
+	replacing  bool          // some definition waits for an end
+	datagram   []byte        // for notifications
+	owners     map[int]owner // of adopted children
+	askAt      time.Time     // when one of them is asked again; zero: never
+	children   []int         // the adopted ones
+	adoptedNow bool          // children is of this pass
 }
 
 // New makes a supervisor without services.
@@ -66,7 +67,7 @@ func New(o Options) *Supervisor {
 		over:     make(chan struct{}),
 		records:  map[string]*record{},
 		pids:     map[int]*record{},
-		owners:   map[int]string{},
+		owners:   map[int]owner{},
 		changed:  make(chan struct{}),
 	}
 	s.kills, _ = oomKills()

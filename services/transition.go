@@ -232,6 +232,7 @@ func (s *Supervisor) untilNext() time.Duration {
 			earlier(r.spawnAt)
 		}
 	}
+	earlier(s.askAt)
 	if s.end != nil {
 		earlier(s.end.deadline)
 	}

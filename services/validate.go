@@ -196,13 +196,13 @@ func (p *Probe) validate(bad report, field string) {
 	ways := 0
 	if len(p.Exec) > 0 {
 		ways++
+		if p.Exec[0] == "" || slices.ContainsFunc(p.Exec, func(arg string) bool { return strings.ContainsRune(arg, 0) }) {
+			bad("%s: Exec names no program, or holds a NUL byte", field)
+		}
 	}
 	if p.HTTP != "" {
 		ways++
-		u, err := url.Parse(p.HTTP)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			bad("%s: HTTP %q is not a URL such as http://127.0.0.1:8080/health", field, p.HTTP)
-		}
+		p.validateHTTP(bad, field)
 	}
 	if p.TCP != "" {
 		ways++
@@ -218,6 +218,19 @@ func (p *Probe) validate(bad report, field string) {
 	}
 	if p.TimeoutSec > Duration(time.Hour) {
 		bad("%s: TimeoutSec %v is more than an hour", field, time.Duration(p.TimeoutSec))
+	}
+}
+
+func (p *Probe) validateHTTP(bad report, field string) {
+	u, err := url.Parse(p.HTTP)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || portOf(httpAddress(u)) == 0:
+		bad("%s: HTTP %q is not a URL such as http://127.0.0.1:8080/health", field, p.HTTP)
+	case u.Scheme == "https":
+		bad("%s: HTTP %q: probes speak no TLS; give the service's plain port, or Exec with curl -fk", field, u.Redacted())
+	}
+	if p.Status != 0 && (p.Status < 200 || p.Status > 599) {
+		bad("%s: Status %d is not between 200 and 599", field, p.Status)
 	}
 }
 

@@ -2,7 +2,6 @@ package services
 
 import (
 	"context"
-	"errors"
 
 	"go.uber.org/zap"
 )
@@ -10,6 +9,14 @@ import (
 // startProbe asks the service in the background whether it can serve.
 func (s *Supervisor) startProbe(ctx context.Context, r *record, ready func()) {
 	probe, how, pid := *r.Probe, s.asker(r), r.pid
+	how.told = func(err error) {
+		_ = s.ask(ctx, func() {
+			if r.pid == pid && r.state == Starting {
+				r.note = err.Error()
+				s.tell()
+			}
+		})
+	}
 	go func() {
 		defer recovered(s.opts.Log, "probe of "+r.Name)
 		err := probe.wait(ctx, how)
@@ -32,8 +39,8 @@ func (s *Supervisor) startLiveness(r *record) {
 	probe, how, pid := *r.Liveness, s.asker(r), r.pid
 	go func() {
 		defer recovered(s.opts.Log, "liveness of "+r.Name)
-		err := probe.watch(ctx, how)
-		if err == nil || errors.Is(err, context.Canceled) {
+		err := probe.watch(ctx, how, nil)
+		if ctx.Err() != nil {
 			return
 		}
 		_ = s.ask(ctx, func() {
@@ -43,6 +50,20 @@ func (s *Supervisor) startLiveness(r *record) {
 			}
 		})
 	}()
+}
+
+// asker is how the probes of a service put their questions. Where its surroundings cannot
+// be made an exec probe fails, as its main process did.
+func (s *Supervisor) asker(r *record) asker {
+	account, cred, err := r.account()
+	if err != nil {
+		return asker{}
+	}
+	env, err := r.env(s.environ, account, s.variables(r, false)...)
+	if err != nil {
+		return asker{}
+	}
+	return newAsker(r.directory(account), env, cred)
 }
 
 // recovered is deferred at the root of every goroutine.

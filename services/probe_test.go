@@ -1,6 +1,7 @@
 package services
 
 import (
+	"context"
 	"net"
 	"strings"
 	"testing"
@@ -31,33 +32,62 @@ func speaker(t *testing.T, text string) (address string) {
 func TestProbeExpects(t *testing.T) {
 	for text, good := range map[string]bool{"SSH-2.0-x\r\n": true, "HTTP/1.1 400\r\n": false, "": false, "SSH": false} {
 		p := Probe{TCP: speaker(t, text), Expect: "SSH-2.0-"}
-		if err := p.ask(t.Context()); (err == nil) != good {
+		if err := p.ask(t.Context(), asker{}); (err == nil) != good {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	p := Probe{TCP: speaker(t, "")}
-	if err := p.ask(t.Context()); err != nil {
+	p := Probe{TCP: speaker(t, "SSH-2.0-x\n"), Expect: "HTTP"}
+	if err := p.ask(t.Context(), asker{}); err == nil || !strings.HasSuffix(err.Error(), `another service answers there: it says "SSH-2.0-x\n" and not "HTTP"`) {
+		t.Errorf("another's answer: %v", err)
+	}
+	p = Probe{TCP: speaker(t, "")}
+	if err := p.ask(t.Context(), asker{}); err != nil {
 		t.Errorf("nothing expected: %v", err)
 	}
 }
 
-func TestPortFree(t *testing.T) {
-	taken := speaker(t, "")
-	_, port, _ := net.SplitHostPort(taken)
-	if err := portFree(taken); err == nil || err.Error() != "port "+port+" is taken by another process" {
-		t.Errorf("a taken port: %v", err)
-	}
-	l, err := net.Listen("tcp", ":0")
+// silent accepts connections and says nothing.
+func silent(t *testing.T) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ = net.SplitHostPort(l.Addr().String())
-	if err := portFree("127.0.0.1:" + port); err == nil {
-		t.Error("a port taken on all addresses passed")
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String() // the kernel accepts
+}
+
+func TestProbeTimeout(t *testing.T) {
+	address := silent(t)
+	const most = Duration(50 * time.Millisecond)
+	for _, p := range []Probe{{TCP: address, Expect: "SSH"}, {HTTP: "http://" + address}, {Exec: []string{"sh", "-c", "sleep 60 & sleep 60"}}} {
+		p.TimeoutSec = most
+		began := time.Now()
+		err := p.ask(t.Context(), newAsker("/", nil, nil))
+		if err == nil || !strings.Contains(err.Error(), "within 50ms") || time.Since(began) > 5*time.Second {
+			t.Errorf("%+v: after %v: %v", p, time.Since(began), err)
+		}
 	}
-	l.Close()
-	if err := portFree("127.0.0.1:" + port); err != nil {
-		t.Errorf("a free port: %v", err)
+}
+
+// TestProbeCancelled: a stop does not wait for an answer.
+func TestProbeCancelled(t *testing.T) {
+	address := silent(t)
+	for _, p := range []Probe{{TCP: address, Expect: "SSH"}, {HTTP: "http://" + address}, {Exec: []string{"sleep", "60"}}} {
+		p.TimeoutSec = Duration(time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		began := time.Now()
+		if err := p.wait(ctx, newAsker("/", nil, nil)); err == nil || time.Since(began) > 10*time.Second {
+			t.Errorf("%+v: after %v: %v", p, time.Since(began), err)
+		}
+		cancel()
+	}
+}
+
+func TestProbeRefused(t *testing.T) {
+	p := Probe{TCP: "127.0.0.1:1"}
+	if err := p.ask(t.Context(), asker{}); err == nil || err.Error() != "127.0.0.1:1: connect: connection refused" {
+		t.Error(err)
 	}
 }
 
