@@ -80,7 +80,7 @@ func TestShim(t *testing.T) {
 		ask  string
 		want string
 	}{
-		{"nothing", Execution{}, nil, "pwd; umask; " + status("NoNewPrivs"), fmt.Sprintf("/tmp\n%04o\n0\n", ownUmask)},
+		{"nothing", Execution{}, nil, "pwd; umask; " + status("NoNewPrivs") + "; test $(cut -d ' ' -f 6 /proc/self/stat) = $$ && echo session", fmt.Sprintf("/tmp\n%04o\n0\nsession\n", ownUmask)},
 		{"umask", Execution{UMask: octal(0o137)}, nil, "umask", "0137\n"},
 		{"umask of 0", Execution{UMask: octal(0)}, nil, "umask", "0000\n"},
 		{"limits", Execution{Limit: map[string]string{"NOFILE": "123:456", "CORE": "0", "STACK": "1048576:infinity"}}, nil,
@@ -94,7 +94,7 @@ func TestShim(t *testing.T) {
 		{"groups", Execution{}, cred, status("Groups") + " | tr -d ' \\n'", map[bool]string{true: "424265534", false: groupsOf(t)}[os.Geteuid() == 0]},
 		{"descriptors", Execution{UMask: octal(0o22)}, nil, "exec ls /proc/self/fd", string(open)},
 	} {
-		out, ws, failure := shimmed(t, script(t, c.x, c.cred, 0, c.ask), &syscall.ProcAttr{Sys: &syscall.SysProcAttr{Setsid: true}})
+		out, ws, failure := shimmed(t, script(t, c.x, c.cred, 0, c.ask), &syscall.ProcAttr{Sys: &syscall.SysProcAttr{Setsid: true, Credential: c.cred}})
 		if failure != nil || ws.ExitStatus() != 0 || out != c.want {
 			t.Errorf("%s: %q, %v, ended with %d; want %q", c.name, out, failure, ws.ExitStatus(), c.want)
 		}
