@@ -52,15 +52,20 @@ func TestAccountOfInit(t *testing.T) {
 
 // TestAccountGroups holds what a process finds to what a login would get.
 func TestAccountGroups(t *testing.T) {
+	own, err := os.Getgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
-		x    Execution
-		want string // of "id -u; id -g; id -G"
+		x      Execution
+		ids    string // of "id -u; id -g"
+		groups []int  // as the kernel has them, sorted by it
 	}{
-		{Execution{User: "nobody"}, "65534 65534 65534"},
-		{Execution{User: "12345", Group: "54321"}, "12345 54321 54321"},
-		{Execution{User: "12345"}, "12345 12345 12345"},
-		{Execution{User: "nobody", Group: "daemon", SupplementaryGroups: []string{"audio", "4242"}}, "65534 1 1 29 4242"},
-		{Execution{SupplementaryGroups: []string{"4242"}}, "0 0 0 4242"},
+		{Execution{User: "nobody"}, "65534 65534", []int{65534}},
+		{Execution{User: "12345", Group: "54321"}, "12345 54321", []int{54321}},
+		{Execution{User: "12345"}, "12345 12345", []int{12345}},
+		{Execution{User: "nobody", Group: "daemon", SupplementaryGroups: []string{"audio", "4242"}}, "65534 1", []int{1, 29, 4242}},
+		{Execution{SupplementaryGroups: []string{"4242"}}, "0 0", append(slices.Clone(own), 4242)},
 	} {
 		u, cred, err := c.x.account()
 		if os.Geteuid() != 0 {
@@ -73,13 +78,15 @@ func TestAccountGroups(t *testing.T) {
 			t.Errorf("%+v: %v", c.x, err)
 			continue
 		}
-		cmd := exec.Command("/bin/sh", "-c", "id -u; id -g; id -G | tr ' ' '\\n' | sort -n -u")
+		cmd := exec.Command("/bin/sh", "-c", "id -u; id -g; sed -n 's/^Groups://p' /proc/self/status")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
 		out, err := cmd.CombinedOutput()
 		got := strings.Fields(string(out))
-		slices.Sort(got[2:])
-		want := strings.Fields(c.want)
-		slices.Sort(want[2:])
+		want := strings.Fields(c.ids)
+		slices.Sort(c.groups)
+		for _, gid := range c.groups {
+			want = append(want, strconv.Itoa(gid))
+		}
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q %q %q runs with %v (%v), want %v", c.x.User, c.x.Group, c.x.SupplementaryGroups, got, err, want)
 		}

@@ -2,6 +2,8 @@ package services
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,6 +121,46 @@ func TestConditionsTogether(t *testing.T) {
 	// A condition that does not hold keeps an assertion from being asked.
 	if failed, err := holds([]string{"Assert" + no, "Condition" + no}, "/", nil); failed != "Condition"+no || err != nil {
 		t.Errorf("%q %v", failed, err)
+	}
+}
+
+// TestConditionReadOnly looks into the mount namespace of a process that has a
+// read-only file system in it.
+func TestConditionReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	mount := exec.Command("unshare", "-r", "-m", "sh", "-c", `mount -t tmpfs -o ro none "$0" && echo done && read end`, dir)
+	stdin, err1 := mount.StdinPipe()
+	stdout, err2 := mount.StdoutPipe()
+	if err := errors.Join(err1, err2, mount.Start()); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(stdout, b); err != nil || string(b) != "done\n" {
+		t.Fatalf("no read-only file system could be mounted: %q %v", b, err)
+	}
+	root := fmt.Sprintf("/proc/%d/root", mount.Process.Pid)
+	for path, want := range map[string]bool{dir: false, "/tmp": true} {
+		if failed, err := holds([]string{"ConditionPathIsReadWrite=" + path}, root, nil); err != nil || (failed == "") != want {
+			t.Errorf("%s can be written to: %q %v, want %v", path, failed, err, want)
+		}
+	}
+	if err := errors.Join(stdin.Close(), mount.Wait()); err == nil { // read(1) fails at the end of its input
+		t.Error("the namespace was gone before")
+	}
+}
+
+func TestCapabilityNames(t *testing.T) {
+	names := strings.Fields(capabilities)
+	for name, number := range map[string]int{
+		"chown": unix.CAP_CHOWN, "setuid": unix.CAP_SETUID, "net_raw": unix.CAP_NET_RAW, "sys_admin": unix.CAP_SYS_ADMIN, "sys_resource": unix.CAP_SYS_RESOURCE,
+		"mknod": unix.CAP_MKNOD, "syslog": unix.CAP_SYSLOG, "wake_alarm": unix.CAP_WAKE_ALARM, "checkpoint_restore": unix.CAP_CHECKPOINT_RESTORE,
+	} {
+		if names[number] != name {
+			t.Errorf("capability %d is called %s, want %s", number, names[number], name)
+		}
+	}
+	if len(names) != unix.CAP_LAST_CAP+1 {
+		t.Errorf("%d names, want %d", len(names), unix.CAP_LAST_CAP+1)
 	}
 }
 

@@ -202,7 +202,12 @@ func TestExpand(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.word, got, c.want)
 		}
 	}
-	if argv := (Command{Argv: []string{"a", "$ONE"}}).expand(env); argv[1] != "$ONE" {
+	plain := Command{Argv: []string{"a", "$ONE"}}
+	argv := plain.expand(env)
+	if argv[1] != "$ONE" {
 		t.Errorf("expanded what was not to be: %q", argv)
+	}
+	if argv[0] = "changed"; plain.Argv[0] != "a" {
+		t.Error("a change of the words is one of the definition")
 	}
 }

@@ -1,6 +1,9 @@
 package services
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // expand returns the words of the command with the variables of env in them, by
 // the rules of systemd.service(5), "Command lines": a word that is $NAME becomes
@@ -9,7 +12,7 @@ import "strings"
 // set is empty. The program, the first word, is taken as it is.
 func (c Command) expand(env []string) []string {
 	if !c.Expand || len(c.Argv) == 0 {
-		return c.Argv
+		return slices.Clone(c.Argv) // the caller may change it
 	}
 	argv := append(make([]string, 0, len(c.Argv)), c.Argv[0])
 	for _, word := range c.Argv[1:] {

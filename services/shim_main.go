@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -84,10 +85,8 @@ func readAll(fd int, b []byte) ([]byte, error) {
 
 // become does all that can fail and, at last, executes the program.
 func (s *shim) become() error {
-	for _, l := range s.limits {
-		if err := l.set(); err != nil {
-			return fmt.Errorf("setting Limit%s: %w", limitName(l.resource), err)
-		}
+	if err := s.setLimits(false); err != nil {
+		return err
 	}
 	if s.umask >= 0 {
 		unix.Umask(s.umask)
@@ -113,7 +112,61 @@ func (s *shim) become() error {
 	if s.listenFds > 0 {
 		s.env = append(s.env, "LISTEN_PID="+strconv.Itoa(os.Getpid()))
 	}
+	if err := s.setLimits(true); err != nil {
+		return err
+	}
 	return execError(s.path, s.argv, s.env, syscall.Exec(s.path, s.argv, s.env))
+}
+
+// setLimits is called twice. Limits that would hit the Go runtime, which ends a
+// program that gets no memory or thread, are only raised before a switch of
+// users, and lowered at the very end, with room made for what Exec allocates.
+func (s *shim) setLimits(last bool) error {
+	tight := false
+	for _, l := range s.limits {
+		var err error
+		switch {
+		case !l.hitsUs() && !last:
+			err = l.set()
+		case l.hitsUs() && last:
+			if !tight {
+				s.makeRoom()
+			}
+			tight, err = true, l.set()
+		case l.hitsUs():
+			err = l.raise()
+		}
+		if err != nil {
+			return fmt.Errorf("setting Limit%s: %w", limitName(l.resource), err)
+		}
+	}
+	return nil
+}
+
+func (l limit) hitsUs() bool {
+	return l.resource == unix.RLIMIT_AS || l.resource == unix.RLIMIT_DATA || l.resource == unix.RLIMIT_NPROC
+}
+
+// raise makes sure that the limit can be set later, without privileges.
+func (l limit) raise() error {
+	var now syscall.Rlimit
+	if err := syscall.Getrlimit(l.resource, &now); err != nil || l.max <= now.Max {
+		return err
+	}
+	return limit{l.resource, now.Cur, l.max}.set()
+}
+
+// makeRoom leaves free memory in the heap for copies of arguments and environment.
+func (s *shim) makeRoom() {
+	size := 1 << 20
+	for _, list := range [][]string{s.argv, s.env} {
+		for _, text := range list {
+			size += len(text) + 16
+		}
+	}
+	room := make([]byte, 2*size)
+	runtime.KeepAlive(room)
+	runtime.GC()
 }
 
 // set sets a limit, or what comes nearest to it: above its own hard limit a

@@ -80,7 +80,7 @@ func TestShim(t *testing.T) {
 		ask  string
 		want string
 	}{
-		{"nothing", Execution{}, nil, "pwd; umask; " + status("NoNewPrivs"), fmt.Sprintf("/tmp\n%04o\n0\n", ownUmask)},
+		{"nothing", Execution{}, nil, "pwd; umask; " + status("NoNewPrivs") + "; test $(cut -d ' ' -f 6 /proc/self/stat) = $$ && echo session", fmt.Sprintf("/tmp\n%04o\n0\nsession\n", ownUmask)},
 		{"umask", Execution{UMask: octal(0o137)}, nil, "umask", "0137\n"},
 		{"umask of 0", Execution{UMask: octal(0)}, nil, "umask", "0000\n"},
 		{"limits", Execution{Limit: map[string]string{"NOFILE": "123:456", "CORE": "0", "STACK": "1048576:infinity"}}, nil,
@@ -88,13 +88,14 @@ func TestShim(t *testing.T) {
 		{"address space", Execution{Limit: map[string]string{"AS": "16777216", "DATA": "8388608"}}, nil, "ulimit -v; ulimit -d", "16384\n8192\n"},
 		{"oom", Execution{OOMScoreAdjust: &score}, nil, "cat /proc/self/oom_score_adj", "321\n"},
 		{"privileges", Execution{NoNewPrivileges: true}, nil, status("NoNewPrivs"), "1\n"},
-		{"user", Execution{NoNewPrivileges: true, Limit: map[string]string{"NPROC": "999"}, OOMScoreAdjust: &score}, cred,
+		{"user", Execution{NoNewPrivileges: true, Limit: map[string]string{"NPROC": "999", "AS": "33554432"}, OOMScoreAdjust: &score}, cred,
 			status("Uid") + ";" + status("Gid") + "; cat /proc/self/oom_score_adj;" + status("NoNewPrivs"),
 			fmt.Sprintf("%[1]d\t%[1]d\t%[1]d\t%[1]d\n%[2]d\t%[2]d\t%[2]d\t%[2]d\n321\n1\n", cred.Uid, cred.Gid)},
+		{"one process", Execution{Limit: map[string]string{"NPROC": "1"}}, cred, "ulimit -p; exec echo done", "1\ndone\n"},
 		{"groups", Execution{}, cred, status("Groups") + " | tr -d ' \\n'", map[bool]string{true: "424265534", false: groupsOf(t)}[os.Geteuid() == 0]},
 		{"descriptors", Execution{UMask: octal(0o22)}, nil, "exec ls /proc/self/fd", string(open)},
 	} {
-		out, ws, failure := shimmed(t, script(t, c.x, c.cred, 0, c.ask), &syscall.ProcAttr{Sys: &syscall.SysProcAttr{Setsid: true}})
+		out, ws, failure := shimmed(t, script(t, c.x, c.cred, 0, c.ask), &syscall.ProcAttr{Sys: &syscall.SysProcAttr{Setsid: true, Credential: c.cred}})
 		if failure != nil || ws.ExitStatus() != 0 || out != c.want {
 			t.Errorf("%s: %q, %v, ended with %d; want %q", c.name, out, failure, ws.ExitStatus(), c.want)
 		}
@@ -198,10 +199,10 @@ func TestShimEnvironment(t *testing.T) {
 	}
 	for _, list := range [][]string{env, env[:100], nil} {
 		out, ws, failure := shimmed(t, shim{path: "/bin/cat", argv: []string{"cat", "/proc/self/environ"}, env: list, dir: "/", umask: -1,
-			limits: []limit{{unix.RLIMIT_AS, 64 << 20, 64 << 20}, {unix.RLIMIT_DATA, 16 << 20, 16 << 20}}}, &syscall.ProcAttr{})
+			limits: []limit{{unix.RLIMIT_AS, 64 << 20, 64 << 20}, {unix.RLIMIT_DATA, 1 << 20, 1 << 20}}}, &syscall.ProcAttr{})
 		want := strings.Join(append(slices.Clone(list), ""), "\x00")
 		if failure != nil || ws.ExitStatus() != 0 || out != want {
-			t.Errorf("%d variables: %d bytes arrived, want %d (%v, %v)", len(list), len(out), len(want), failure, ws)
+			t.Errorf("%d variables: %d bytes arrived, want %d (%v, %v): %.300q", len(list), len(out), len(want), failure, ws, out)
 		}
 	}
 	for _, size := range []int{0, 1, 4096, 64 << 10, 64<<10 + 1, 1 << 20} {
