@@ -8,12 +8,12 @@ import "strings"
 
 // unappliedUnit are those of systemd.unit(5).
 const unappliedUnit = "Requisite RequisiteOverridable JobRunningTimeoutSec JobTimeoutSec JoinsNamespaceOf OnFailure OnSuccess PropagateReloadFrom " +
-	"PropagateReloadTo PropagatesReloadTo PropagatesStopTo ReloadPropagatedFrom StartLimitAction " +
+	"PropagateReloadTo PropagatesReloadTo PropagatesStopTo ReloadPropagatedFrom " +
 	"StopPropagatedFrom"
 
 // unappliedService are those of systemd.service(5) and systemd.kill(5).
 const unappliedService = "ExecReloadPost ExitType ExtraFileDescriptors FileDescriptorStorePreserve NonBlocking OOMPolicy OpenFile " +
-	"RefreshOnReload RestartMode RootDirectoryStartOnly RuntimeMaxSec RuntimeRandomizedExtraSec StartLimitAction " +
+	"RefreshOnReload RestartMode RootDirectoryStartOnly RuntimeMaxSec RuntimeRandomizedExtraSec " +
 	"TimeoutAbortSec TimeoutStartFailureMode TimeoutStopFailureMode USBFunctionDescriptors USBFunctionStrings"
 
 // unappliedExec are those of systemd.exec(5) and systemd.resource-control(5), which sockets have too.

@@ -65,11 +65,17 @@ func (u *lowering) apply(options []option) {
 			if !known {
 				u.problems.warn(o, "[%s] has no %s%s; it is ignored", o.Section, quoted(o.Name), misplaced(o.Section, o.Name))
 			}
-			if lost && o.Value != "" {
+			if lost && asksFor(o) {
 				u.unapplied(o.Name)
 			}
 		}
 	}
+}
+
+// asksFor says whether a directive would change something: "no" is how it is here
+// anyway, and an empty value takes back another; but no capabilities are less than all.
+func asksFor(o option) bool {
+	return o.Name == "CapabilityBoundingSet" || o.Value != "" && !has("no false off", strings.ToLower(o.Value))
 }
 
 // unapplied notes a directive that has no effect here.
