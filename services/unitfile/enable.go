@@ -76,8 +76,9 @@ func (r root) enable(text string, seen map[string]bool) (changes []string, err e
 		return nil, err
 	}
 	seen[f.name.String()] = true
-	if f.name.isTemplate() {
+	if f.name.isTemplate() && u.defaultInstance != "" {
 		f.name.instance = u.defaultInstance
+		u = r.lower(f)
 	}
 	asked := len(seen) == 1
 	for _, link := range links {

@@ -259,9 +259,23 @@ func (f *formatter) rest(svc services.Service) {
 		value, _ := json.Marshal(was.FieldByIndex(field.Index).Interface()) // of plain fields
 		read, _ := json.Marshal(is.FieldByIndex(field.Index).Interface())
 		if !bytes.Equal(value, read) && !(empty(value) && empty(read)) {
+			f.options = slices.DeleteFunc(f.options, func(o *unit.UnitOption) bool { return says(o.Name, name) })
 			f.add("Service", ownKey+name, string(value))
 		}
 	}
+}
+
+// says tells whether a directive sets a field of services.Service.
+func says(directive, field string) bool {
+	switch field {
+	case "Limit":
+		return strings.HasPrefix(directive, "Limit")
+	case "Conditions":
+		return strings.HasPrefix(directive, "Condition") || strings.HasPrefix(directive, "Assert")
+	case "KeepAlive":
+		return directive == "SendSIGKILL"
+	}
+	return directive == field
 }
 
 // empty says whether a value is the absent one in JSON.
