@@ -27,16 +27,18 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 say "fetching the unit files of Debian's packages"
 
-# One by one: a package that another release does not have must not hold up the rest.
-for package in $packages; do
-	if ! apt-get download -qq -o APT::Sandbox::User=root "$package" >&2; then
-		say "apt has no $package"
-		continue
-	fi
+# Another release may lack one of them, which must not hold up the rest.
+# shellcheck disable=SC2086 # a list of words
+known=$(apt-cache show --no-all-versions $packages 2>/dev/null | sed -n 's/^Package: //p' | sort -u)
+# shellcheck disable=SC2086
+[ -z "$known" ] || apt-get download -qq -o APT::Sandbox::User=root $known >&2
+for deb in *.deb; do
+	[ -e "$deb" ] || break
+	package=${deb%%_*}
 	mkdir tree
-	dpkg-deb --fsys-tarfile ./*.deb | tar -xC tree --wildcards \
+	dpkg-deb --fsys-tarfile "$deb" | tar -xC tree --wildcards \
 		'./lib/systemd/system/*' './usr/lib/systemd/system/*' 2>/dev/null || true
-	rm -rf ./*.deb "${folder:?}/$package"
+	rm -rf "${folder:?}/$package"
 	mkdir "$folder/$package"
 	find tree -type f \( -name '*.service' -o -name '*.socket' \) -exec cp -t "$folder/$package" {} +
 	rm -rf tree
