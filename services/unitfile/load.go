@@ -223,7 +223,10 @@ func (l *loader) reduce(u *lowering, field string, units []string, there map[str
 		}
 		service, ok := there[key]
 		if !ok {
-			if (field == "Requires" || field == "BindsTo") && missing != nil && name.kind == ".service" && !name.ofSystemd() {
+			if (field == "Requires" || field == "BindsTo") && name.kind == ".service" && !name.ofSystemd() {
+				if missing == nil {
+					missing = errors.New("its definition is of no use")
+				}
 				u.problems.warn(u.last[field], "%s: %s: %v; it starts without", field, name, missing)
 			}
 			continue

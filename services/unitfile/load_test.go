@@ -201,7 +201,7 @@ func TestLoadLeavesOut(t *testing.T) {
 	r := tree(t, map[string]string{
 		"bad.service":    start + "x\nRestart=alway",
 		"odd.service":    start + "x\nRestrat=always",
-		"needs.service":  "[Unit]\nWants=bad.service\nAfter=bad.service\n" + start + "y",
+		"needs.service":  "[Unit]\nRequires=bad.service\nAfter=bad.service\n" + start + "y",
 		"folder.service": "-> /usr",
 	})
 	if err := syscall.Mkfifo(r.at("/usr/lib/systemd/system/pipe.service"), 0o644); err != nil {
@@ -212,6 +212,7 @@ func TestLoadLeavesOut(t *testing.T) {
 		t.Errorf("%s, %q", names(list), list[1].After)
 	}
 	sameProblems(t, services.Split(err), []string{"odd.service:3: [Service] has no \"Restrat\"; did you mean Restart?",
+		"needs.service:2: Requires: bad.service: its definition is of no use; it starts without",
 		"bad.service:3: Restart \"alway\" is none of", "folder.service: reading /usr/lib/systemd/system/folder.service: it is not a regular file",
 		"folder.service: ExecStart is empty", "pipe.service: reading /usr/lib/systemd/system/pipe.service: it is not a regular file", "pipe.service: ExecStart is empty"})
 }

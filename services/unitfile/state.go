@@ -62,11 +62,10 @@ func (r root) enabledIn(folder string, f fragment) bool {
 // path, as systemctl cat shows it.
 func Cat(rootDir, text string) (string, error) {
 	r := root(rootDir)
-	f, u, err := r.installable(text)
+	f, _, err := r.installable(text)
 	if err != nil {
 		return "", err
 	}
-	_ = u
 	var b strings.Builder
 	for i, file := range slices.Concat([]string{f.file}, r.dropIns(f.name)) {
 		content, err := r.readFile(file)
