@@ -6,7 +6,7 @@
 #
 #   FOLDER/PACKAGE/NAME.service   and .socket, with the templates
 #
-# Says nothing and is quick when the folder is there.
+# Says nothing and is quick when the folder holds the units of these packages.
 set -eu
 
 packages='apache2 avahi-daemon bind9 chrony containerd cron cups-daemon dbus
@@ -19,7 +19,7 @@ packages='apache2 avahi-daemon bind9 chrony containerd cron cups-daemon dbus
 say() { echo "units: $*" >&2; }
 
 [ $# = 1 ] || { say "usage: dev/units.sh FOLDER"; exit 2; }
-[ ! -e "$1/.complete" ] || [ -n "$(find "$0" -newer "$1/.complete")" ] || exit 0
+[ "$(cat "$1/.complete" 2>/dev/null)" != "$packages" ] || exit 0
 mkdir -p "$1"
 folder=$(realpath "$1")
 work=$(mktemp -d)
@@ -44,4 +44,4 @@ for deb in *.deb; do
 	rm -rf tree
 done
 find "$folder" -name '*.service' | grep -q . || { say "no unit file was fetched; is there a package list? apt-get update"; exit 1; }
-touch "$folder/.complete"
+echo "$packages" >"$folder/.complete"
