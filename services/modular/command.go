@@ -72,10 +72,13 @@ func split(text string) ([]string, error) {
 		switch {
 		case c == '\\' && i+1 < len(text) && quote != '\'':
 			i++
+			if text[i] == '\n' {
+				continue // the line goes on
+			}
 			begun = true
 			if simple := strings.IndexByte("ntrs", text[i]); simple >= 0 {
 				word.WriteByte("\n\t\r "[simple])
-			} else if text[i] != '\n' {
+			} else {
 				word.WriteByte(text[i])
 			}
 		case quote != 0 && c == quote:
