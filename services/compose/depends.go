@@ -35,6 +35,10 @@ func (p *project) readDepends(proc *process) tree.Setter {
 				return
 			}
 			seen[name] = true
+			if name == proc.inFile || name == proc.Name {
+				p.Problems.Add(line, "%s is the process itself", at)
+				return
+			}
 			d := dependency{name: name, line: line, until: completed}
 			if n.Kind != tree.Null {
 				p.Map(n, at, tree.Fields{"condition": tree.OneOf(&p.Reader, &d.until, conditions)})

@@ -208,7 +208,7 @@ func OneOf[T any](r *Reader, to *T, values map[string]T) Setter {
 		}
 		value, known := values[text]
 		if !known {
-			r.Add(n, "%s is %q, which is none of %s", at, Shorten(text), strings.Join(sorted(values), ", "))
+			r.Add(n, "%s is %q, which is none of %s", at, Shorten(text), strings.TrimPrefix(strings.Join(sorted(values), ", "), ", "))
 			return
 		}
 		*to = value
