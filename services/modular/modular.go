@@ -67,7 +67,6 @@ type reader struct {
 	list    []services.Service
 	files   []File
 	lines   map[string]int // of each service
-	refused []string       // services that were not good
 	restart func(svc *services.Service)
 }
 
@@ -172,26 +171,33 @@ func (r *reader) service(name string, line int, n *tree.Node, at string) {
 	if own != nil {
 		r.own(&svc, own, at+".nix2vast")
 	}
+	// With services below and without a program it is only their roof.
+	if n.Kind == tree.Map && !(below != nil && len(below.Pairs) > 0 && len(svc.ExecStart) == 0 && n.Get("process").Get("argv") == nil) {
+		if bad = r.refuses(svc.WithDefaults(), line, at) || bad; bad {
+			r.files = r.files[:files]
+		} else {
+			r.list = append(r.list, svc.WithDefaults())
+			r.lines[name] = line
+		}
+	}
 	if below != nil {
 		r.services(below, at+".services", name)
 	}
-	if n.Kind != tree.Map || below != nil && len(below.Pairs) > 0 && len(svc.ExecStart) == 0 && n.Get("process").Get("argv") == nil {
-		return // only a roof for those below
-	}
-	svc = svc.WithDefaults()
-	err := svc.Validate()
+}
+
+// refuses notes what is wrong with a service.
+func (r *reader) refuses(svc services.Service, line int, at string) bool {
 	if len(svc.ExecStart) == 0 && len(svc.ExecStop) == 0 {
-		bad, err = true, nil
 		r.Problems.Add(line, "%s.process.argv is missing or empty; give the program and its arguments as a list", at)
+		return true
 	}
+	if first := r.lines[svc.Name]; first != 0 {
+		r.Problems.Add(line, "service %s: the name is taken by that of line %d", svc.Name, first)
+		return true
+	}
+	err := svc.Validate()
 	r.Problems.AddErr(line, err)
-	if bad || err != nil {
-		r.files = r.files[:files]
-		r.refused = append(r.refused, name)
-		return
-	}
-	r.list = append(r.list, svc)
-	r.lines[name] = line
+	return err != nil
 }
 
 // check looks at what services say of each other. The names of services that are not

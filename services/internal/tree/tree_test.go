@@ -59,13 +59,13 @@ func TestParseRefuses(t *testing.T) {
 		{"{\"a\": 1}\n{}", "text behind", 2},
 		{"a: b\nc: [\n", "cannot be read", 2},
 		{"a: {<<: 1}\n", "<< takes a map and not a number", 1},
-		{"? [a]\n: b\n", "found an invalid key", 1},
+		{"? [a]\n: b\n", "found an invalid key", 2},
 		{"a\n\xff", "not UTF-8", 2},
 	} {
 		n, err := Parse([]byte(c.text))
 		var bad *SyntaxError
 		if !errors.As(err, &bad) || !strings.Contains(bad.Text, c.want) || bad.Line != c.line {
-			t.Errorf("%q: %#v, %v; want %q in line %d", c.text, n, err, c.want, c.line)
+			t.Errorf("%q: %#v, %#v; want %q in line %d", c.text, n, err, c.want, c.line)
 		}
 	}
 }
