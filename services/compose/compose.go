@@ -31,7 +31,7 @@
 //	log_location of the file   one log of all processes          no effect: init logs has it
 //	schedule, watch, mcp       runs at times, on changes         not there; schedule and mcp are problems
 //	extends, env_cmds          another file, programs' output    a problem
-//	{{ }}                      templates of Go                   {{.NAME}} of vars and PC_REPLICA_NUM
+//	{{ }}                      templates of Go                   {{.NAME}} of vars and PC_REPLICA_NUM, {{"text"}}
 package compose
 
 import (

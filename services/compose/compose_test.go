@@ -276,6 +276,8 @@ func TestExpansion(t *testing.T) {
 func TestTemplates(t *testing.T) {
 	p := good(t, "processes: {p: {command: \"docker ps --format '{{.Names}}'\", is_template_disabled: true, entrypoint: [\"{{.X}}\"]}}")["p"]
 	same(t, "the command", p.ExecStart[0].Argv[2], "docker ps --format '{{.Names}}'")
+	p = good(t, `{"processes": {"p": {"command": "docker inspect -f {{ \"{{.State.Running}}\" }} x {{.PC_REPLICA_NUM}}"}}}`)["p"]
+	same(t, "braces of its own", p.ExecStart[0].Argv[2], "docker inspect -f {{.State.Running}} x 0")
 	_, err := Parse("f", []byte("processes: {p: {command: \"{{.Nmaes}}\"}}"))
 	wants(t, err, `f:1: processes.p.command: "{{.Nmaes}}" is not {{.NAME}} of one of vars`)
 }

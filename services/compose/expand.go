@@ -84,7 +84,15 @@ func (p *project) rendered(proc *process, set tree.Setter) tree.Setter {
 	}
 }
 
-// render replaces {{.NAME}}: what of Go's templates is used in these files.
+// renderedUnless is rendered, or set alone.
+func (p *project) renderedUnless(not bool, proc *process, set tree.Setter) tree.Setter {
+	if not {
+		return set
+	}
+	return p.rendered(proc, set)
+}
+
+// render replaces {{.NAME}} and {{"text"}}: what of Go's templates is used in these files.
 func render(text string, vars map[string]string) (string, error) {
 	var out strings.Builder
 	for {
@@ -92,6 +100,15 @@ func render(text string, vars map[string]string) (string, error) {
 		out.WriteString(before)
 		if !found {
 			return out.String(), nil
+		}
+		if literal, ok := strings.CutPrefix(strings.TrimLeft(rest, " "), `"`); ok {
+			// {{ "{{.State}}" }} is how a command keeps its own braces.
+			literal, behind, closed := strings.Cut(literal, `"`)
+			if behind, ok = strings.CutPrefix(strings.TrimLeft(behind, " "), "}}"); closed && ok {
+				out.WriteString(literal)
+				text = behind
+				continue
+			}
 		}
 		inside, behind, closed := strings.Cut(rest, "}}")
 		name, dotted := strings.CutPrefix(strings.TrimSpace(strings.Trim(inside, "-")), ".")

@@ -75,6 +75,7 @@ func (p *project) replicate(name string, line int, n *tree.Node, at string) {
 			proc.Name = fmt.Sprintf("%s-%0*d", name, len(strconv.Itoa(replicas)), i)
 		}
 		proc.Source = fmt.Sprintf("%s:%d", p.Problems.File, line)
+		p.readVariables(proc, n, at)
 		p.readProcess(proc, n, at)
 		if i == 0 {
 			problems = p.Problems
@@ -88,9 +89,8 @@ func (p *project) replicate(name string, line int, n *tree.Node, at string) {
 	p.Problems = problems // once, not for each replica
 }
 
-// readProcess reads the keys. Those of other programs' screens have no effect and
-// are not worth a word; those that a user would miss are listed as Unapplied.
-func (p *project) readProcess(proc *process, n *tree.Node, at string) {
+// readVariables reads what {{ }} stands for, which the other keys have to know.
+func (p *project) readVariables(proc *process, n *tree.Node, at string) {
 	proc.vars = merged(p.vars)
 	if vars := n.Get("vars"); vars != nil && vars.Kind == tree.Map {
 		p.readVars(&proc.vars)(vars, at+".vars")
@@ -99,17 +99,18 @@ func (p *project) readProcess(proc *process, n *tree.Node, at string) {
 	if off := n.Get("is_template_disabled"); off != nil {
 		(&tree.Reader{}).Bool(&proc.noTemplates)(off, "")
 	}
+}
+
+// readProcess reads the keys. Those of other programs' screens have no effect and
+// are not worth a word; those that a user would miss are listed as Unapplied.
+func (p *project) readProcess(proc *process, n *tree.Node, at string) {
 	proc.hasCommand = given(n.Get("command")) || given(n.Get("entrypoint"))
-	command := p.Text(&proc.command)
-	if !proc.noTemplates {
-		command = p.rendered(proc, command)
-	}
 	unapplied := func(n *tree.Node, at string) {
 		proc.Unapplied = append(proc.Unapplied, at[strings.LastIndex(at, ".")+1:])
 	}
 	var envFile []string
 	fields := tree.Fields{
-		"command":                command,
+		"command":                p.renderedUnless(proc.noTemplates, proc, p.Text(&proc.command)),
 		"entrypoint":             p.Texts(&proc.entrypoint),
 		"description":            p.rendered(proc, p.Text(&proc.Description)),
 		"namespace":              p.TextOrTexts(&proc.namespace),
