@@ -58,7 +58,7 @@ func TestProblems(t *testing.T) {
 		{"ready and over", "processes:\n  a: {command: a, depends_on: {b: {}}}\n  b: {command: b, ready_log_line: x}\n  c: {command: c, depends_on: {b: {condition: process_log_ready}}}\n",
 			[]string{"f:2: processes.b is waited for until it has completed, but c waits for it to be ready"}, "a b c"},
 		{"a circle", "processes:\n  b: {command: b, depends_on: {a: {}}}\n  a: {command: a, depends_on: {b: {}}}\n",
-			[]string{"f:3: service a: the order goes round in a circle: [a b]"}, "b a"},
+			[]string{"f:2: service b: the order goes round in a circle: [b a]"}, "b a"},
 		{"itself", "processes:\n  a: {command: a, depends_on: {a: {condition: process_started}}}\n", []string{"f:2: processes.a.depends_on.a is the process itself"}, "a"},
 		{"a variable without a value", "processes:\n  a: {command: a, environment: [A]}\n", []string{`f:2: processes.a.environment: "A" is not of the form NAME=VALUE`}, "a"},
 		{"a variable without a name", "processes:\n  a: {command: a, environment: [=A]}\n", []string{`f:2: processes.a.environment: "" cannot be the name of a variable`}, "a"},
