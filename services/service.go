@@ -211,6 +211,8 @@ type Probe struct {
 	// Status. Redirects are not followed.
 	HTTP   string `json:"HTTP,omitempty"`
 	Status int    `json:"Status,omitempty"`
+	// Headers go with the question to HTTP.
+	Headers map[string]string `json:"Headers,omitempty"`
 	// TCP is a host:port that accepts connections.
 	TCP string `json:"TCP,omitempty"`
 	// Send is said to it first, where it would take silence for an error.
