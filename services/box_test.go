@@ -109,7 +109,7 @@ func (b *box) untilLine(service, text string) {
 	b.t.Helper()
 	var last uint64
 	for {
-		lines, more, _ := b.journal.Lines(service, last, 0)
+		lines, more, _ := b.journal.Lines(service, last, time.Time{}, 0)
 		for _, l := range lines {
 			if strings.Contains(l.Text, text) {
 				return
@@ -119,7 +119,7 @@ func (b *box) untilLine(service, text string) {
 		select {
 		case <-more:
 		case <-b.ctx.Done():
-			all, _, _ := b.journal.Lines("", 0, 0)
+			all, _, _ := b.journal.Lines("", 0, time.Time{}, 0)
 			b.t.Fatalf("%s never wrote %q; all lines: %v", service, text, all)
 		}
 	}

@@ -162,7 +162,9 @@ func (s *Supervisor) Add(ctx context.Context, list ...Service) error {
 		}
 		errs = append(errs, s.cut(added)...)
 		for _, r := range added {
-			s.apply(r, event{kind: evStart})
+			if !r.Disabled {
+				s.apply(r, event{kind: evStart})
+			}
 		}
 		s.settle()
 	})
@@ -243,6 +245,14 @@ type Status struct {
 	Pid      int       `json:"pid,omitempty"`
 	Restarts int       `json:"restarts"`
 	Note     string    `json:"note,omitempty"`
+
+	Type        Type   `json:"type"`
+	Description string `json:"description,omitempty"`
+	Text        string `json:"status_text,omitempty"` // what the service says of itself
+	Disabled    bool   `json:"disabled,omitempty"`
+	Source      string `json:"source,omitempty"`
+	Result      string `json:"result,omitempty"` // of the last run, in systemd's words
+	ExitCode    int    `json:"exit_code,omitempty"`
 }
 
 // Snapshot is where all services stand at one moment. Changed is closed when
@@ -262,6 +272,8 @@ func (s *Supervisor) Snapshot(ctx context.Context) (Snapshot, error) {
 		for _, r := range s.order {
 			snap.Services = append(snap.Services, Status{
 				Name: r.Name, State: r.state, Since: r.since, Pid: r.pid, Restarts: r.restarts, Note: r.note,
+				Type: r.Type, Description: r.Description, Disabled: r.Disabled, Source: r.Source,
+				Result: r.exit.stubResult(), ExitCode: r.exit.Code,
 			})
 		}
 	})
