@@ -1,0 +1,146 @@
+package boot
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fleek-platform/nix2vast/image"
+	"github.com/fleek-platform/nix2vast/services"
+	"github.com/fleek-platform/nix2vast/services/compose"
+	"github.com/fleek-platform/nix2vast/services/modular"
+	"github.com/fleek-platform/nix2vast/services/unitfile"
+)
+
+// Kind is a kind of file that defines services.
+type Kind string
+
+// The kinds of files.
+const (
+	KindConfig  Kind = "config"          // an image's, see image.Config
+	KindCompose Kind = "process-compose" // YAML or JSON
+	KindModular Kind = "modular"         // NixOS's modular services, as JSON
+	KindUnit    Kind = "unit"            // systemd.unit(5)
+)
+
+// Kinds are all of them.
+func Kinds() []Kind { return []Kind{KindConfig, KindCompose, KindModular, KindUnit} }
+
+// KindOf tells the kind of a file by its name and content.
+func KindOf(file string, b []byte) (Kind, error) {
+	switch filepath.Ext(file) {
+	case ".service", ".socket":
+		return KindUnit, nil
+	case ".yaml", ".yml":
+		return KindCompose, nil
+	}
+	text := bytes.TrimSpace(b)
+	if len(text) > 0 && text[0] == '[' {
+		return KindUnit, nil
+	}
+	if len(text) == 0 || text[0] != '{' {
+		return "", errors.New("this is none of " + kindNames() + "; say which with --as")
+	}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(b, &keys); err != nil {
+		// What is wrong is the parser's to say; the words in it tell whose it is.
+		keys = map[string]json.RawMessage{}
+		for _, key := range []string{"version", "processes"} {
+			if bytes.Contains(b, []byte(`"`+key+`"`)) {
+				keys[key] = nil
+			}
+		}
+	}
+	_, isProject := keys["processes"]
+	version, isVersioned := keys["version"]
+	switch {
+	case isProject:
+		return KindCompose, nil
+	case isVersioned && !strings.HasPrefix(string(version), `"`):
+		return KindConfig, nil
+	}
+	return KindModular, nil
+}
+
+func kindNames() string {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
+}
+
+// Check reads the definitions of a file; the error joins everything that is
+// wrong, each with the file and where possible the line. An empty kind is found
+// out. What a config names as files is looked for below root.
+func Check(root, file string, b []byte, kind Kind) (list []services.Service, err error) {
+	if kind == "" {
+		if kind, err = KindOf(file, b); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	switch kind {
+	case KindUnit:
+		return unitfile.Check(file, b)
+	case KindCompose:
+		return compose.Parse(file, b)
+	case KindModular:
+		list, _, err = modular.Parse(file, b)
+	case KindConfig:
+		return checkConfig(root, file, b)
+	default:
+		return nil, fmt.Errorf("%s is none of %s", kind, kindNames())
+	}
+	return list, err
+}
+
+func checkConfig(root, file string, b []byte) ([]services.Service, error) {
+	config, err := image.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s:%d: %w", file, lineOf(b, err), err)
+	}
+	list, _, err := fromConfig(root, file, config)
+	errs := []error{err}
+	known := []string{sshdName, gpuName, mainName}
+	for name := range config.Services { // one that is wrong by itself is there all the same
+		if !slices.ContainsFunc(list, func(svc services.Service) bool { return svc.Name == name }) {
+			known = append(known, name)
+		}
+	}
+	for _, e := range services.Split(services.Check(list, known...)) {
+		errs = append(errs, atService(file, list, e))
+	}
+	return list, errors.Join(errs...)
+}
+
+// atService puts the place of the service that an error is about before it.
+func atService(file string, list []services.Service, err error) error {
+	name, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "service "), ":")
+	i := slices.IndexFunc(list, func(svc services.Service) bool { return svc.Name == name })
+	if i < 0 || list[i].Source == "" {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return fmt.Errorf("%s: %w", list[i].Source, err)
+}
+
+// lineOf is the line of b that an error of encoding/json is about, else the first.
+func lineOf(b []byte, err error) int {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	at := int64(0)
+	switch {
+	case errors.As(err, &syntax):
+		at = syntax.Offset
+	case errors.As(err, &kind):
+		at = kind.Offset
+	default:
+		if _, field, ok := strings.Cut(err.Error(), "unknown field "); ok {
+			at = int64(max(bytes.Index(b, []byte(field)), 0))
+		}
+	}
+	return 1 + bytes.Count(b[:min(at, int64(len(b)))], []byte("\n"))
+}
