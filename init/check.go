@@ -43,7 +43,7 @@ func KindOf(file string, b []byte) (Kind, error) {
 		return KindUnit, nil
 	}
 	if len(text) == 0 || text[0] != '{' {
-		return "", errors.New("this is none of " + kindNames() + "; say which with --as")
+		return "", errors.New("this is none of " + KindNames() + "; say which with --as")
 	}
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(b, &keys); err != nil {
@@ -66,12 +66,36 @@ func KindOf(file string, b []byte) (Kind, error) {
 	return KindModular, nil
 }
 
-func kindNames() string {
-	var names []string
+// Known says whether k is one of Kinds.
+func (k Kind) Known() bool { return slices.Contains(Kinds(), k) }
+
+// KindWords are the kinds as somebody writes them.
+func KindWords() (words []string) {
 	for _, k := range Kinds() {
-		names = append(names, string(k))
+		words = append(words, string(k))
 	}
-	return strings.Join(names, ", ")
+	return words
+}
+
+// KindNames lists the kinds for a message.
+func KindNames() string { return strings.Join(KindWords(), ", ") }
+
+// CheckFile is Check for a person: every problem, or that it is good, a line each.
+func CheckFile(root, file string, b []byte, kind Kind) (good bool, text string) {
+	list, err := Check(root, file, b, kind)
+	if err != nil {
+		return false, strings.Join(sentences(err), "\n") + "\n"
+	}
+	text = fmt.Sprintf("%s: good: %d services\n", file, len(list))
+	if len(list) == 1 {
+		text = fmt.Sprintf("%s: good: 1 service\n", file)
+	}
+	for _, svc := range list {
+		if len(svc.Unapplied) > 0 {
+			text += fmt.Sprintf("%s: service %s: without effect in a container: %s\n", file, svc.Name, strings.Join(svc.Unapplied, ", "))
+		}
+	}
+	return true, text
 }
 
 // Check reads the definitions of a file; the error joins everything that is
@@ -93,7 +117,7 @@ func Check(root, file string, b []byte, kind Kind) (list []services.Service, err
 	case KindConfig:
 		return checkConfig(root, file, b)
 	default:
-		return nil, fmt.Errorf("%s is none of %s", kind, kindNames())
+		return nil, fmt.Errorf("%s is none of %s", kind, KindNames())
 	}
 	return list, err
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fleek-platform/nix2vast/services"
+	"github.com/fleek-platform/nix2vast/services/unitfile"
 )
 
 // Control answers on the control socket: HTTP and JSON, read by anyone in the
@@ -49,7 +50,7 @@ func (ctl control) routes() []route {
 		{http.MethodGet, "/v1/show", ctl.getUnit},
 		{http.MethodGet, "/v1/cat", ctl.getDefinition},
 		{http.MethodPost, "/v1/start", ctl.change(ctl.start)},
-		{http.MethodPost, "/v1/stop", ctl.change(ctl.Supervisor.Stop)},
+		{http.MethodPost, "/v1/stop", ctl.change(ctl.stop)},
 		{http.MethodPost, "/v1/restart", ctl.change(ctl.restart)},
 		{http.MethodPost, "/v1/reload", ctl.postReload},
 		{http.MethodPost, "/v1/kill", ctl.postKill},
@@ -142,10 +143,18 @@ type unknownError struct {
 
 func (e *unknownError) Error() string {
 	text := "no service is called " + e.name
-	if near := nearest(e.name, e.known); near != "" && levenshtein(e.name, near) <= max(1, len(e.name)/3) {
+	if near := Nearest(e.name, e.known); near != "" {
 		return text + "; did you mean " + near + "?"
 	}
 	return text + "; there are: " + strings.Join(e.known, ", ")
+}
+
+// Nearest is the one of known that somebody who wrote name may have meant, or "".
+func Nearest(name string, known []string) string {
+	if near := nearest(name, known); near != "" && levenshtein(name, near) <= max(1, len(name)/3) {
+		return near
+	}
+	return ""
 }
 
 // known are the names in a snapshot.
@@ -192,6 +201,18 @@ func (ctl control) start(ctx context.Context, names ...string) error {
 		return err
 	}
 	return ctl.Supervisor.Start(ctx, names...)
+}
+
+// stop leaves out the units that are installed and were never started.
+func (ctl control) stop(ctx context.Context, names ...string) error {
+	snap, err := ctl.Supervisor.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return !slices.Contains(known(snap), name) && installed(unitfile.State(ctl.Root, name))
+	})
+	return ctl.Supervisor.Stop(ctx, names...)
 }
 
 func (ctl control) restart(ctx context.Context, names ...string) error {

@@ -208,6 +208,30 @@ func (st Status) WriteText(w io.Writer, width int) error {
 	return writeLines(w, table.String(), width)
 }
 
+// Changed lists what differs from an earlier status, the zero one for none, a line each.
+func (st Status) Changed(last Status) (lines []string) {
+	if st.Phase != last.Phase {
+		lines = append(lines, "init: "+string(st.Phase))
+	}
+	before := map[string]services.Status{}
+	for _, s := range last.Services {
+		before[s.Name] = s
+	}
+	for _, s := range st.Services {
+		old, ok := before[s.Name]
+		delete(before, s.Name)
+		if !ok || s.State != old.State || s.Restarts != old.Restarts || noteOf(s) != noteOf(old) {
+			lines = append(lines, join(s.Name+": "+s.State.String(), noteOf(s)))
+		}
+	}
+	for _, s := range last.Services {
+		if _, gone := before[s.Name]; gone {
+			lines = append(lines, s.Name+": removed")
+		}
+	}
+	return lines
+}
+
 // writeLines writes the lines of text without blanks at their ends, each cut to width.
 func writeLines(w io.Writer, text string, width int) error {
 	var b strings.Builder

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
+	"text/tabwriter"
 	"time"
 
 	"github.com/fleek-platform/nix2vast/services"
@@ -183,4 +185,31 @@ func parseStat(b []byte) (process, bool) {
 		cpu: time.Duration(number(14)+number(15)) * clockTick, start: uint64(number(22)),
 		memory: number(24) * int64(os.Getpagesize()),
 	}, true
+}
+
+// WriteText prints a sample for a person, in lines of at most width columns; 0 is
+// no limit.
+func (t Top) WriteText(w io.Writer, width int) error {
+	var table bytes.Buffer
+	tw := tabwriter.NewWriter(&table, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "CPU\tMEMORY\tPROCESSES\tTHREADS\tRESTARTS\tPID\tSINCE\t  SERVICE")
+	for _, u := range t.Services {
+		pid, since := "-", "-"
+		if u.Pid != 0 {
+			pid = strconv.Itoa(u.Pid)
+		}
+		if !u.Since.IsZero() {
+			since = services.Round(t.Time.Sub(u.Since).Truncate(time.Second)).String()
+		}
+		name := u.Name
+		if u.State != services.Ready {
+			name += ": " + u.State.String()
+		}
+		fmt.Fprintf(tw, "%.1f%%\t%s\t%d\t%d\t%d\t%s\t%s\t  %s\n",
+			u.Percent, Bytes(u.Memory), u.Processes, u.Threads, u.Restarts, pid, since, name)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	return writeLines(w, table.String(), width)
 }
