@@ -151,7 +151,11 @@ func (e *unknownError) Error() string {
 
 // Nearest is the one of known that somebody who wrote name may have meant, or "".
 func Nearest(name string, known []string) string {
-	if near := nearest(name, known); near != "" && levenshtein(name, near) <= max(1, len(name)/3) {
+	near := nearest(name, known)
+	letters := func(s string) []byte { b := []byte(s); slices.Sort(b); return b }
+	switch {
+	case near == "":
+	case levenshtein(name, near) <= max(1, len(name)/3), slices.Equal(letters(name), letters(near)):
 		return near
 	}
 	return ""
