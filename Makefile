@@ -27,6 +27,7 @@ demo-clean: ## remove what make demo made
 
 test: image lint ## run every test
 	@dev/driver.sh prepare 535 550
+	@dev/units.sh build/units
 	@go test -timeout 15m ./...
 
 bench: setup ## measure init, each figure against a peer in the same run

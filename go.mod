@@ -3,6 +3,7 @@ module github.com/fleek-platform/nix2vast
 go 1.26.0
 
 require (
+	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/go-crypt/crypt v0.4.15
 	github.com/rogpeppe/go-internal v1.14.1
 	go.uber.org/zap v1.28.0

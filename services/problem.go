@@ -11,6 +11,8 @@ type Problem struct {
 	File string
 	Line int // 0: the file as a whole
 	Text string
+	// Warning: the definition is of use all the same, without that line.
+	Warning bool
 }
 
 func (p *Problem) Error() string {

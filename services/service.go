@@ -60,7 +60,8 @@ type Service struct {
 	ExecStopPost  Commands `json:"ExecStopPost,omitempty"`
 
 	// Conditions are lines such as "ConditionPathExists=!/etc/ssh/no"; where one
-	// does not hold the service is done without having run.
+	// does not hold the service is done without having run, and has failed where
+	// it begins with Assert instead.
 	Conditions []string `json:"Conditions,omitempty"`
 
 	Execution

@@ -95,7 +95,7 @@ func (svc *Service) validateStart(bad report) {
 		bad("PIDFile %q is not an absolute path", svc.PIDFile)
 	}
 	for _, c := range svc.Conditions {
-		if key, _, ok := strings.Cut(c, "="); !ok || !strings.HasPrefix(key, "Condition") {
+		if key, _, ok := strings.Cut(c, "="); !ok || !strings.HasPrefix(key, "Condition") && !strings.HasPrefix(key, "Assert") {
 			bad("Conditions: %q is not of the form ConditionPathExists=/path", c)
 		}
 	}
