@@ -21,12 +21,15 @@ const module = "github.com/fleek-platform/nix2vast"
 
 // arrows is what each package may import of ours.
 var arrows = map[string][]string{
-	"cmd/init": {"init"},
-	"init":     {"gpu", "services", "image"},
-	"gpu":      {},
-	"services": {},
-	"image":    {},
-	"checks":   {},
+	"cmd/init":               {"init"},
+	"init":                   {"gpu", "services", "image"},
+	"gpu":                    {},
+	"services":               {},
+	"services/compose":       {"services", "services/internal/tree"},
+	"services/modular":       {"services", "services/internal/tree"},
+	"services/internal/tree": {"services"},
+	"image":                  {},
+	"checks":                 {},
 }
 
 // source is one Go file of the repository.
