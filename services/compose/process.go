@@ -99,7 +99,7 @@ func (p *project) readProcess(proc *process, n *tree.Node, at string) {
 	if off := n.Get("is_template_disabled"); off != nil {
 		(&tree.Reader{}).Bool(&proc.noTemplates)(off, "")
 	}
-	proc.hasCommand = n.Get("command") != nil || n.Get("entrypoint") != nil
+	proc.hasCommand = given(n.Get("command")) || given(n.Get("entrypoint"))
 	command := p.Text(&proc.command)
 	if !proc.noTemplates {
 		command = p.rendered(proc, command)
@@ -153,6 +153,10 @@ func (p *project) readProcess(proc *process, n *tree.Node, at string) {
 	for _, file := range envFile {
 		proc.EnvironmentFile = append(proc.EnvironmentFile, p.path(file))
 	}
+}
+
+func given(n *tree.Node) bool {
+	return n != nil && (n.Text != "" && n.Kind != tree.Null || n.Kind == tree.Map || len(n.Items) > 0)
 }
 
 // onlyByHand is for keys that say when a process runs, which we do not have: it is
