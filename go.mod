@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/go-crypt/crypt v0.4.15
+	github.com/goccy/go-yaml v1.19.2
 	github.com/rogpeppe/go-internal v1.14.1
 	go.uber.org/zap v1.28.0
 	golang.org/x/crypto v0.58.0

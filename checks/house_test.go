@@ -21,13 +21,16 @@ const module = "github.com/fleek-platform/nix2vast"
 
 // arrows is what each package may import of ours.
 var arrows = map[string][]string{
-	"cmd/init":          {"init"},
-	"init":              {"gpu", "services", "services/unitfile", "image"},
-	"gpu":               {},
-	"services":          {},
-	"services/unitfile": {"services"},
-	"image":             {},
-	"checks":            {},
+	"cmd/init":               {"init"},
+	"init":                   {"gpu", "services", "services/unitfile", "services/compose", "services/modular", "image"},
+	"gpu":                    {},
+	"services":               {},
+	"services/unitfile":      {"services"},
+	"services/compose":       {"services", "services/internal/tree"},
+	"services/modular":       {"services", "services/internal/tree"},
+	"services/internal/tree": {"services"},
+	"image":                  {},
+	"checks":                 {},
 }
 
 // source is one Go file of the repository.

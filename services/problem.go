@@ -11,15 +11,19 @@ type Problem struct {
 	File string
 	Line int // 0: the file as a whole
 	Text string
-	// Warning: the definition is of use all the same, without that line.
+	// Warning says that the definition is good, and its author has something to say.
 	Warning bool
 }
 
 func (p *Problem) Error() string {
-	if p.Line == 0 {
-		return p.File + ": " + p.Text
+	text := p.Text
+	if p.Warning {
+		text = "warning: " + text
 	}
-	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
+	if p.Line == 0 {
+		return p.File + ": " + text
+	}
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, text)
 }
 
 // Problems collects them, one error each, in the order in which they were found.
@@ -31,6 +35,11 @@ type Problems struct {
 // Add notes one; the format is that of fmt.Errorf.
 func (p *Problems) Add(line int, format string, args ...any) {
 	p.list = append(p.list, &Problem{File: p.File, Line: line, Text: strings.TrimSpace(fmt.Sprintf(format, args...))})
+}
+
+// Warn notes one that is a warning.
+func (p *Problems) Warn(line int, text string) {
+	p.list = append(p.list, &Problem{File: p.File, Line: line, Text: strings.TrimSpace(text), Warning: true})
 }
 
 // AddErr notes each of the errors that err joins at one place.

@@ -208,6 +208,8 @@ type Probe struct {
 	// HTTP is a URL that answers with a status of 200 to 399, or with Status.
 	HTTP   string `json:"HTTP,omitempty"`
 	Status int    `json:"Status,omitempty"`
+	// Headers go with the question to HTTP.
+	Headers map[string]string `json:"Headers,omitempty"`
 	// TCP is a host:port that accepts connections.
 	TCP string `json:"TCP,omitempty"`
 	// Send is said to it first, where it would take silence for an error.
