@@ -81,14 +81,27 @@ func KindWords() (words []string) {
 func KindNames() string { return strings.Join(KindWords(), ", ") }
 
 // CheckFile is Check for a person: every problem, or that it is good, a line each.
+// An empty kind is found out.
 func CheckFile(root, file string, b []byte, kind Kind) (good bool, text string) {
+	if kind == "" {
+		k, err := KindOf(file, b)
+		if err != nil {
+			return false, fmt.Sprintf("%s: %v\n", file, err)
+		}
+		kind = k
+	}
 	list, err := Check(root, file, b, kind)
-	if err != nil {
+	warnings, errs := splitWarnings(err)
+	if len(errs) > 0 || len(warnings) > 0 && kind == KindUnit { // which is how unitfile reports a directive that does not exist
 		return false, strings.Join(sentences(err), "\n") + "\n"
 	}
-	text = fmt.Sprintf("%s: good: %d services\n", file, len(list))
+	for _, warning := range warnings {
+		text += warning + "\n"
+	}
 	if len(list) == 1 {
-		text = fmt.Sprintf("%s: good: 1 service\n", file)
+		text += fmt.Sprintf("%s: good: 1 service\n", file)
+	} else {
+		text += fmt.Sprintf("%s: good: %d services\n", file, len(list))
 	}
 	for _, svc := range list {
 		if len(svc.Unapplied) > 0 {
@@ -99,14 +112,9 @@ func CheckFile(root, file string, b []byte, kind Kind) (good bool, text string) 
 }
 
 // Check reads the definitions of a file; the error joins everything that is
-// wrong, each with the file and where possible the line. An empty kind is found
-// out. What a config names as files is looked for below root.
+// wrong, each with the file and where possible the line. What a config names as
+// files is looked for below root.
 func Check(root, file string, b []byte, kind Kind) (list []services.Service, err error) {
-	if kind == "" {
-		if kind, err = KindOf(file, b); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-	}
 	switch kind {
 	case KindUnit:
 		return unitfile.Check(file, b)
@@ -127,7 +135,7 @@ func checkConfig(root, file string, b []byte) ([]services.Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s:%d: %w", file, lineOf(b, err), err)
 	}
-	list, _, err := fromConfig(root, file, config)
+	list, _, err := fromConfig(root, file, config, nil)
 	errs := []error{err}
 	known := []string{sshdName, gpuName, mainName}
 	for name := range config.Services { // one that is wrong by itself is there all the same

@@ -170,18 +170,28 @@ func known(snap services.Snapshot) (names []string) {
 }
 
 // serviceNames are the services that a request names. They may be written as
-// units, and Debian's name for the SSH server is understood.
+// units, by an alias, and by Debian's name for the SSH server.
 func (ctl control) serviceNames(ctx context.Context, query url.Values) ([]string, error) {
+	if len(query["name"]) == 0 {
+		return nil, nil
+	}
+	snap, err := ctl.Supervisor.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var names []string
 	for _, name := range query["name"] {
 		name = strings.TrimSuffix(name, ".service")
-		if name == "ssh" {
-			if snap, err := ctl.Supervisor.Snapshot(ctx); err == nil && !slices.Contains(known(snap), name) {
-				name = sshdName
-			}
-		}
-		if name == "" {
+		switch {
+		case name == "":
 			return nil, badRequest("a service's name is empty")
+		case slices.Contains(known(snap), name):
+		case name == "ssh":
+			name = sshdName
+		case unitfile.State(ctl.Root, name) == "alias":
+			if list, _ := unitfile.Load(ctl.Root, name); len(list) > 0 {
+				name = list[0].Name // what is wrong is said where it is started
+			}
 		}
 		names = append(names, name)
 	}

@@ -86,9 +86,10 @@ func (ctl control) postEnable(ctx context.Context, c call) error {
 			return err
 		}
 		changes, err := unitfile.Enable(ctl.Root, name)
-		done.Changes = append(done.Changes, changes...)
-		if err != nil {
-			return err
+		warnings, errs := splitWarnings(err) // such as that it has no [Install] section
+		done.Changes = append(append(done.Changes, changes...), warnings...)
+		if len(errs) > 0 {
+			return errors.Join(errs...)
 		}
 	}
 	if now && len(c.query["file"]) > 0 { // the file may be a new version of a unit that runs

@@ -53,18 +53,16 @@ func (c *Container) definitions(config image.Config) (definitions, error) {
 		}
 	}
 	add(c.defined.builtin)
-	list, files, err := fromConfig(c.Root, ConfigPath, config)
+	list, files, err := fromConfig(c.Root, ConfigPath, config, c.Environ)
 	errs = append(errs, err)
 	d.files = files
 	add(list)
-	units, notes, err := c.units()
+	units, notes, err := c.units(slices.Collect(maps.Keys(taken)))
 	errs = append(errs, err)
 	d.notes = notes
-	from := len(d.list)
 	add(units)
-	for i := range d.list[from:] {
-		dropAbsent(&d.list[from+i], taken)
-	}
+	warnings, errs := splitWarnings(errors.Join(errs...))
+	d.notes = append(d.notes, warnings...)
 	// What depends on the order of the list, such as that of the stop, wants the
 	// main command last.
 	slices.SortStableFunc(d.list, func(a, b services.Service) int { return foreground(a) - foreground(b) })
@@ -91,8 +89,8 @@ func again(svc services.Service, first string) error {
 }
 
 // fromConfig lowers the three kinds of services that a config may hold; file is
-// its name in messages.
-func fromConfig(root, file string, config image.Config) (list []services.Service, files []modular.File, err error) {
+// its name in messages. environ is what a process-compose file may refer to.
+func fromConfig(root, file string, config image.Config, environ []string) (list []services.Service, files []modular.File, err error) {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(config.Services)) {
 		raw := config.Services[name]
@@ -110,7 +108,7 @@ func fromConfig(root, file string, config image.Config) (list []services.Service
 	if where, b, err := embedded(root, file, config.ProcessCompose); err != nil {
 		errs = append(errs, err)
 	} else if b != nil {
-		more, err := compose.Parse(where, b)
+		more, err := compose.ParseWith(where, b, compose.Options{Environ: environ})
 		errs, list = append(errs, err), append(list, more...)
 	}
 	if where, b, err := embedded(root, file, config.ModularServices); err != nil {
@@ -145,37 +143,66 @@ func embedded(root, file string, raw json.RawMessage) (where string, b []byte, e
 }
 
 // units loads the unit files that are enabled, and those that somebody started.
-func (c *Container) units() (list []services.Service, notes []string, err error) {
+// beside are the names of the other services.
+func (c *Container) units(beside []string) (list []services.Service, notes []string, err error) {
 	enabled, err := unitfile.Enabled(c.Root)
 	errs := []error{err}
-	var names []string
-	for _, name := range enabled {
-		why := leftOut(name)
-		if why == "" {
-			names = append(names, name)
-		} else if !slices.Contains(notes, why) {
-			notes = append(notes, why)
-		}
+	names := slices.DeleteFunc(enabled, isSSH)
+	if len(names) < len(enabled) {
+		notes = append(notes, "the unit file of an SSH server is left out: this init runs sshd itself")
 	}
+	names = slices.DeleteFunc(names, c.gone)
 	if len(names) > 0 {
-		list, err = unitfile.Load(c.Root, names...)
+		list, err = loadUnits(c.Root, beside, names)
 		errs = append(errs, err)
 	}
-	more, err := c.unstarted(c.defined.loaded, list)
+	more, err := c.unstarted(c.defined.loaded, beside, list)
 	return append(list, more...), notes, errors.Join(append(errs, err)...)
+}
+
+// gone says whether a unit cannot be loaded any more, and somebody wanted that:
+// its file was removed, or masked.
+func (c *Container) gone(name string) bool {
+	state := unitfile.State(c.Root, name)
+	return !installed(state) || state == "masked"
+}
+
+// isSSH says whether a unit is Debian's SSH server, or another's.
+func isSSH(name string) bool { return name == "ssh" || name == sshdName }
+
+// loadUnits loads unit files for a container that runs sshd itself, under the
+// name that most distributions give it.
+func loadUnits(root string, beside, names []string) ([]services.Service, error) {
+	list, err := unitfile.LoadBeside(root, append(slices.Clone(beside), "ssh"), names...)
+	list = slices.DeleteFunc(list, func(svc services.Service) bool { return isSSH(svc.Name) })
+	for i := range list {
+		svc := &list[i]
+		for _, names := range []*[]string{&svc.After, &svc.Before, &svc.AfterStart, &svc.Wants, &svc.PartOf, &svc.Conflicts, &svc.Requires, &svc.BindsTo} {
+			for j, name := range *names {
+				if name == "ssh" {
+					(*names)[j] = sshdName
+				}
+			}
+			*names = slices.DeleteFunc(*names, func(name string) bool { return name == sshdName && !slices.Contains(beside, name) })
+		}
+	}
+	return list, err
 }
 
 // unstarted loads units, with those that they want, as services that only run
 // when somebody starts them. What is in have is left out.
-func (c *Container) unstarted(names []string, have []services.Service) ([]services.Service, error) {
+func (c *Container) unstarted(names, beside []string, have []services.Service) ([]services.Service, error) {
 	known := func(svc services.Service) bool {
-		return slices.ContainsFunc(have, func(h services.Service) bool { return h.Name == svc.Name })
+		return slices.Contains(beside, svc.Name) || slices.ContainsFunc(have, func(h services.Service) bool { return h.Name == svc.Name })
 	}
-	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return known(services.Service{Name: name}) })
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return known(services.Service{Name: name}) || c.gone(name) })
 	if len(names) == 0 {
 		return nil, nil
 	}
-	list, err := unitfile.Load(c.Root, names...)
+	for _, svc := range have {
+		beside = append(beside, svc.Name)
+	}
+	list, err := loadUnits(c.Root, beside, names)
 	list = slices.DeleteFunc(list, known)
 	for i := range list {
 		list[i].Disabled = true
@@ -183,35 +210,18 @@ func (c *Container) unstarted(names []string, have []services.Service) ([]servic
 	return list, err
 }
 
-// leftOut says why an enabled unit does not run here, or "".
-func leftOut(name string) string {
-	switch {
-	case name == "ssh" || name == sshdName:
-		return "the unit " + name + ".service is left out: this init runs sshd itself"
-	case strings.HasPrefix(name, "systemd-"), strings.HasPrefix(name, "getty@"), strings.HasPrefix(name, "serial-getty@"),
-		name == "getty-static", name == "console-getty":
-		return "the units of systemd itself and the login prompts of consoles are left out: a container has no use for them"
-	}
-	return ""
-}
-
-// dropAbsent takes out of a unit's definition the order behind services that do
-// not exist here, which for a unit file is no mistake. Debian's name for the SSH
-// server is ours for the same thing.
-func dropAbsent(svc *services.Service, exists map[string]string) {
-	for _, list := range []*[]string{&svc.After, &svc.Before, &svc.Wants, &svc.PartOf, &svc.Conflicts, &svc.Requires, &svc.BindsTo} {
-		required := list == &svc.Requires || list == &svc.BindsTo
-		var kept []string
-		for _, name := range *list {
-			if name == "ssh" {
-				name = sshdName
-			}
-			if _, ok := exists[name]; ok || required {
-				kept = append(kept, name)
-			}
+// splitWarnings tells the problems of definitions that are good all the same, as
+// sentences, from the others.
+func splitWarnings(err error) (warnings []string, errs []error) {
+	for _, e := range services.Split(err) {
+		var p *services.Problem
+		if errors.As(e, &p) && p.Warning {
+			warnings = append(warnings, e.Error())
+		} else {
+			errs = append(errs, e)
 		}
-		*list = kept
 	}
+	return warnings, errs
 }
 
 // writeFiles puts the files that services want in their places.

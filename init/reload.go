@@ -112,12 +112,9 @@ func (c *Container) load(ctx context.Context, names ...string) error {
 	if err != nil {
 		return err
 	}
-	known := func(name string) bool {
-		return slices.ContainsFunc(snap.Services, func(s services.Status) bool { return s.Name == name })
-	}
 	var errs []error
 	for _, name := range names {
-		if known(name) {
+		if slices.Contains(known(snap), name) {
 			continue
 		}
 		switch unitfile.State(c.Root, name) {
@@ -135,21 +132,9 @@ func (c *Container) load(ctx context.Context, names ...string) error {
 func (c *Container) loadOne(ctx context.Context, name string, have []services.Status) error {
 	c.defined.mu.Lock()
 	defer c.defined.mu.Unlock()
-	exists := map[string]string{}
-	var known []services.Service
-	for _, s := range have {
-		exists[s.Name] = s.Source
-		known = append(known, services.Service{Name: s.Name})
-	}
-	list, err := c.unstarted([]string{name}, known)
+	list, err := c.unstarted([]string{name}, known(services.Snapshot{Services: have}), nil)
 	if err != nil && !slices.ContainsFunc(list, func(svc services.Service) bool { return svc.Name == name }) {
 		return &refusedError{sentences(err)}
-	}
-	for _, svc := range list {
-		exists[svc.Name] = svc.Source
-	}
-	for i := range list {
-		dropAbsent(&list[i], exists)
 	}
 	if err := c.Supervisor.Add(ctx, list...); err != nil {
 		return fmt.Errorf("loading %s.service: %w", name, err)
