@@ -27,6 +27,8 @@ need file file
 need gcc gcc libc6-dev
 need runc runc
 need shellcheck shellcheck
+need zsh zsh
+need fish fish
 if ! docker version >/dev/null 2>&1; then
 	need podman podman
 	if [ "$(id -u)" != 0 ]; then

@@ -38,6 +38,14 @@ type Config struct {
 
 	// Services maps a name to a definition that package services reads.
 	Services map[string]json.RawMessage `json:"services,omitempty"`
+
+	// ProcessCompose is a project of process-compose, or a string: the absolute
+	// path of one in the image.
+	ProcessCompose json.RawMessage `json:"processCompose,omitempty"`
+
+	// ModularServices are NixOS's modular services as they evaluate, or the absolute
+	// path of such a file.
+	ModularServices json.RawMessage `json:"modularServices,omitempty"`
 }
 
 // Load reads the config under root. An image without one boots with the
@@ -73,5 +81,6 @@ func Parse(b []byte) (Config, error) {
 	if c.Version != Version {
 		return Config{}, fmt.Errorf("version is %d, this init reads version %d", c.Version, Version)
 	}
+	c.keepLines(b)
 	return c, nil
 }

@@ -23,6 +23,8 @@ var basic = Config{
 	Services: map[string]json.RawMessage{
 		"web": json.RawMessage(`{"ExecStart":["/bin/sh","-c","exec sleep infinity"]}`),
 	},
+	ProcessCompose:  json.RawMessage(`"/etc/process-compose.yaml"`),
+	ModularServices: json.RawMessage(`{"cache":{"process":{"argv":["/bin/cache"]}}}`),
 }
 
 // Nix and Go agree on the config if both agree with the golden file.
@@ -134,5 +136,25 @@ func write(t *testing.T, path string, b []byte) {
 	}
 	if err := os.WriteFile(path, b, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestLinesOfDefinitions(t *testing.T) {
+	config := "{\"version\": 1,\n\"services\": {\n \"a\": {}, \"b\":\n {\n}},\n\n\"loader\": \"/x\", \"processCompose\": {\n},\n\"modularServices\": {}}"
+	c, err := Parse([]byte(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, place := range map[string]struct {
+		raw  json.RawMessage
+		line int
+		text string
+	}{
+		"a": {c.Services["a"], 3, "{}"}, "b": {c.Services["b"], 4, "{\n}"},
+		"processCompose": {c.ProcessCompose, 7, "{\n}"}, "modularServices": {c.ModularServices, 9, "{}"},
+	} {
+		if got := Line(place.raw); got != place.line || string(bytes.TrimSpace(place.raw)) != place.text {
+			t.Errorf("%s is %q on line %d, want %q on %d", name, place.raw, got, place.text, place.line)
+		}
 	}
 }

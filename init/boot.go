@@ -39,6 +39,7 @@ type Container struct {
 	Journal    *services.Journal
 	Supervisor *services.Supervisor
 	Progress   *Progress // what status tells of the boot
+	defined    *defined  // where the services come from
 }
 
 // stepTimeout bounds a step that says nothing else. The steps take milliseconds;

@@ -2,15 +2,12 @@ package boot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -34,7 +31,7 @@ func New(root, version string, command []string) (*Container, error) {
 	settings, problems := ParseSettings(Environ())
 	return &Container{
 		Root: root, Config: config, Settings: settings, Problems: problems,
-		Version: version, Command: command, Progress: NewProgress(),
+		Version: version, Command: command, Progress: NewProgress(), defined: new(defined),
 	}, nil
 }
 
@@ -182,23 +179,4 @@ func LimitCPU() {
 	if runtime.GOMAXPROCS(0) > 4 {
 		runtime.GOMAXPROCS(4)
 	}
-}
-
-// CheckConfig says everything that is wrong with a config file.
-func CheckConfig(b []byte) error {
-	config, err := image.Parse(b)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	var list []services.Service
-	for _, name := range slices.Sorted(maps.Keys(config.Services)) {
-		svc, err := services.Parse(name, config.Services[name])
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		list = append(list, svc)
-	}
-	return errors.Join(append(errs, services.Check(list, sshdName, gpuName, mainName))...)
 }

@@ -7,29 +7,57 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/fleek-platform/nix2vast/services"
+	"github.com/fleek-platform/nix2vast/services/unitfile"
 )
 
 // Control answers on the control socket: HTTP and JSON, read by anyone in the
-// container, changed by root and by init's own user.
-//
-//	GET  /v1/status?wait=30s&text=1 Status; with wait, once boot is over; with text,
-//	                                for a person; the header Init-Phase has the phase
-//	GET  /v1/logs?service=&n=&follow=1    services.Line, one JSON object a line
-//	POST /v1/start?name=…           []services.Status, once the services have settled
-//	POST /v1/stop?name=…
-//	POST /v1/restart?name=…
+// container, changed by root and by init's own user. openapi.yaml beside this
+// file describes it; routes is all of it.
 var Control = Step{Name: "control", Run: serve}
 
 // control holds the handlers.
 type control struct{ *Container }
+
+// A route is one thing that can be asked of the control socket.
+type route struct {
+	method, path string
+	do           func(ctx context.Context, c call) error
+}
+
+// call is one request and the way back.
+type call struct {
+	w     http.ResponseWriter
+	query url.Values
+	uid   uint32 // who asks
+}
+
+// routes is the whole interface. What changes anything is a POST, and for root.
+func (ctl control) routes() []route {
+	return []route{
+		{http.MethodGet, "/v1/status", ctl.getStatus},
+		{http.MethodGet, "/v1/logs", ctl.getLogs},
+		{http.MethodGet, "/v1/top", ctl.getTop},
+		{http.MethodGet, "/v1/show", ctl.getUnit},
+		{http.MethodGet, "/v1/cat", ctl.getDefinition},
+		{http.MethodPost, "/v1/start", ctl.change(ctl.start)},
+		{http.MethodPost, "/v1/stop", ctl.change(ctl.stop)},
+		{http.MethodPost, "/v1/restart", ctl.change(ctl.restart)},
+		{http.MethodPost, "/v1/reload", ctl.postReload},
+		{http.MethodPost, "/v1/kill", ctl.postKill},
+		{http.MethodPost, "/v1/enable", ctl.postEnable},
+		{http.MethodPost, "/v1/disable", ctl.postDisable},
+	}
+}
 
 // serve opens the socket and answers in the background until the program ends.
 // A socket that an earlier run left is replaced.
@@ -61,168 +89,212 @@ func serve(_ context.Context, c *Container) (string, error) {
 }
 
 func (ctl control) handle(ctx context.Context, w http.ResponseWriter, r *http.Request, uid uint32) {
-	switch r.Method + " " + r.URL.Path {
-	case "GET /v1/status":
-		ctl.getStatus(ctx, w, r)
-	case "GET /v1/logs":
-		ctl.getLogs(ctx, w, r)
-	case "POST /v1/start":
-		ctl.change(ctx, w, r, uid, ctl.Supervisor.Start)
-	case "POST /v1/stop":
-		ctl.change(ctx, w, r, uid, ctl.Supervisor.Stop)
-	case "POST /v1/restart":
-		ctl.change(ctx, w, r, uid, ctl.Supervisor.Restart)
-	default:
-		http.Error(w, "there is no "+r.Method+" "+r.URL.Path, http.StatusNotFound)
+	for _, route := range ctl.routes() {
+		if route.method != r.Method || route.path != r.URL.Path {
+			continue
+		}
+		if r.Method != http.MethodGet && uid != 0 && int(uid) != os.Getuid() {
+			http.Error(w, "only root may start, stop and change services", http.StatusForbidden)
+			return
+		}
+		if err := route.do(ctx, call{w, r.URL.Query(), uid}); err != nil {
+			http.Error(w, err.Error(), codeOf(err))
+		}
+		return
 	}
+	http.Error(w, "there is no "+r.Method+" "+r.URL.Path, http.StatusNotFound)
 }
 
-// phaseHeader tells a client its exit code without reading the body.
-const phaseHeader = "Init-Phase"
+// badRequest is the error for a request that makes no sense.
+type badRequest string
 
-func (ctl control) getStatus(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	var until <-chan time.Time
-	if wait := r.URL.Query().Get("wait"); wait != "" {
-		span, err := time.ParseDuration(wait)
-		if err != nil {
-			http.Error(w, fmt.Sprintf("wait=%s is not a time span such as 30s", wait), http.StatusBadRequest)
-			return
-		}
-		timer := time.NewTimer(span)
-		defer timer.Stop()
-		until = timer.C
+func (e badRequest) Error() string { return string(e) }
+
+// notAllowed is the error for what only root may see.
+type notAllowed string
+
+func (e notAllowed) Error() string { return string(e) }
+
+// codeOf is the status code of the answer that an error is.
+func codeOf(err error) int {
+	var bad badRequest
+	var no notAllowed
+	var unknown *unknownError
+	var refused *refusedError
+	var problem *services.Problem
+	switch {
+	case errors.As(err, &bad):
+		return http.StatusBadRequest
+	case errors.As(err, &no):
+		return http.StatusForbidden
+	case errors.As(err, &unknown):
+		return http.StatusNotFound
+	case errors.As(err, &refused), errors.As(err, &problem):
+		return http.StatusUnprocessableEntity
 	}
-	for {
-		st, changed, err := ctl.status(ctx)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		if until == nil || st.Phase != Booting {
-			w.Header().Set(phaseHeader, string(st.Phase))
-			if r.URL.Query().Get("text") != "" {
-				_ = st.WriteText(w) // a client that has gone needs no answer
-			} else {
-				writeJSON(w, st)
+	return http.StatusServiceUnavailable
+}
+
+// unknownError is the answer to a name that no service has.
+type unknownError struct {
+	name  string
+	known []string
+}
+
+func (e *unknownError) Error() string {
+	text := "no service is called " + e.name
+	if near := Nearest(e.name, e.known); near != "" {
+		return text + "; did you mean " + near + "?"
+	}
+	return text + "; there are: " + strings.Join(e.known, ", ")
+}
+
+// Nearest is the one of known that somebody who wrote name may have meant, or "".
+func Nearest(name string, known []string) string {
+	near := nearest(name, known)
+	letters := func(s string) []byte { b := []byte(s); slices.Sort(b); return b }
+	switch {
+	case near == "":
+	case levenshtein(name, near) <= max(1, len(name)/3), slices.Equal(letters(name), letters(near)):
+		return near
+	}
+	return ""
+}
+
+// known are the names in a snapshot.
+func known(snap services.Snapshot) (names []string) {
+	for _, s := range snap.Services {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// serviceNames are the services that a request names. They may be written as
+// units, by an alias, and by Debian's name for the SSH server.
+func (ctl control) serviceNames(ctx context.Context, query url.Values) ([]string, error) {
+	if len(query["name"]) == 0 {
+		return nil, nil
+	}
+	snap, err := ctl.Supervisor.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, name := range query["name"] {
+		name = strings.TrimSuffix(name, ".service")
+		switch {
+		case name == "":
+			return nil, badRequest("a service's name is empty")
+		case slices.Contains(known(snap), name):
+		case name == "ssh":
+			name = sshdName
+		case unitfile.State(ctl.Root, name) == "alias":
+			if list, _ := unitfile.Load(ctl.Root, name); len(list) > 0 {
+				name = list[0].Name // what is wrong is said where it is started
 			}
-			return
 		}
-		select {
-		case <-changed[0]:
-		case <-changed[1]:
-		case <-until:
-			until = nil
-		case <-ctx.Done():
-			return
-		}
+		names = append(names, name)
 	}
+	return names, nil
 }
 
-func writeJSON(w http.ResponseWriter, v any) {
+func writeJSON(w http.ResponseWriter, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(v) // a client that has gone needs no answer
+	return nil
 }
 
 // settleTimeout bounds how long a change waits for its outcome.
 const settleTimeout = 2 * time.Minute
 
-func (ctl control) change(ctx context.Context, w http.ResponseWriter, r *http.Request, uid uint32, do func(context.Context, ...string) error) {
-	if uid != 0 && int(uid) != os.Getuid() {
-		http.Error(w, "only root may start and stop services", http.StatusForbidden)
-		return
+// start also knows the units that are installed and not enabled.
+func (ctl control) start(ctx context.Context, names ...string) error {
+	if err := ctl.load(ctx, names...); err != nil {
+		return err
 	}
-	names := r.URL.Query()["name"]
-	if len(names) == 0 {
-		http.Error(w, "no service was named", http.StatusBadRequest)
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
-	defer cancel()
-	err := do(ctx, names...)
-	if unknown := (*services.UnknownError)(nil); errors.As(err, &unknown) {
-		http.Error(w, err.Error(), http.StatusNotFound)
-		return
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	ctl.settled(ctx, w, names)
+	return ctl.Supervisor.Start(ctx, names...)
 }
 
-// settled answers once none of the services is on its way to another state.
-func (ctl control) settled(ctx context.Context, w http.ResponseWriter, names []string) {
+// stop leaves out the units that are installed and were never started.
+func (ctl control) stop(ctx context.Context, names ...string) error {
+	snap, err := ctl.Supervisor.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return !slices.Contains(known(snap), name) && installed(unitfile.State(ctl.Root, name))
+	})
+	return ctl.Supervisor.Stop(ctx, names...)
+}
+
+func (ctl control) restart(ctx context.Context, names ...string) error {
+	if err := ctl.load(ctx, names...); err != nil {
+		return err
+	}
+	return ctl.Supervisor.Restart(ctx, names...)
+}
+
+// change makes a handler of a method that changes services by name.
+func (ctl control) change(do func(context.Context, ...string) error) func(context.Context, call) error {
+	return func(ctx context.Context, c call) error {
+		names, err := ctl.serviceNames(ctx, c.query)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			return badRequest("no service was named")
+		}
+		ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+		defer cancel()
+		if err := do(ctx, names...); err != nil {
+			return ours(err)
+		}
+		return ctl.settled(ctx, c, names)
+	}
+}
+
+// ours gives an unknown name the sentence that clients get for it.
+func ours(err error) error {
+	var unknown *services.UnknownError
+	if errors.As(err, &unknown) {
+		return &unknownError{unknown.Name, unknown.Known}
+	}
+	return err
+}
+
+// settled answers once none of the services is on its way to another state; with
+// wait=0 at once.
+func (ctl control) settled(ctx context.Context, c call, names []string) error {
+	list, err := ctl.await(ctx, names, c.query.Get("wait") != "0")
+	if err != nil {
+		return err
+	}
+	return writeJSON(c.w, list)
+}
+
+func (ctl control) await(ctx context.Context, names []string, wait bool) ([]services.Status, error) {
 	for {
 		snap, err := ctl.Supervisor.Snapshot(ctx)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+			return nil, err
 		}
-		var list []services.Status
+		list := []services.Status{}
 		moving := false
 		for _, s := range snap.Services {
-			for _, name := range names {
-				if s.Name == name {
-					list = append(list, s)
-					moving = moving || s.State == services.Starting || s.State == services.Stopping
-				}
+			if slices.Contains(names, s.Name) {
+				list = append(list, s)
+				moving = moving || s.State == services.Starting || s.State == services.Stopping
 			}
 		}
-		if !moving {
-			writeJSON(w, list)
-			return
+		if !moving || !wait {
+			return list, nil
 		}
 		select {
 		case <-snap.Changed:
 		case <-ctx.Done():
-			writeJSON(w, list)
-			return
+			return list, nil
 		}
 	}
-}
-
-func (ctl control) getLogs(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	service := query.Get("service")
-	n, _ := strconv.Atoi(query.Get("n")) // 0: all that is kept
-	lines, more, ok := ctl.Journal.Lines(service, 0, n)
-	if !ok && service != "" && !ctl.exists(ctx, service) {
-		http.Error(w, fmt.Sprintf("no service is called %s", service), http.StatusNotFound)
-		return
-	}
-	w.Header().Set("Content-Type", "application/jsonl")
-	enc := json.NewEncoder(w)
-	var last uint64
-	for {
-		for _, line := range lines {
-			if enc.Encode(line) != nil {
-				return
-			}
-			last = line.Seq
-		}
-		if query.Get("follow") == "" {
-			return
-		}
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return
-		}
-		lines, more, _ = ctl.Journal.Lines(service, last, 0)
-	}
-}
-
-func (ctl control) exists(ctx context.Context, name string) bool {
-	snap, err := ctl.Supervisor.Snapshot(ctx)
-	if err != nil {
-		return false
-	}
-	for _, s := range snap.Services {
-		if s.Name == name {
-			return true
-		}
-	}
-	return false
 }

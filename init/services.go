@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,31 +14,43 @@ import (
 	"github.com/fleek-platform/nix2vast/services"
 )
 
-// Services starts the services: sshd, the driver's oneshot, those of the image's
-// config, and the main command. It does not wait for them.
+// Services starts the services: sshd, the driver's oneshot, the main command,
+// those of the image's config and the enabled unit files. It does not wait for
+// them.
 var Services = Step{Name: "services", Run: startServices}
 
 // mainName is the service that runs the container's command.
 const mainName = "main"
 
 func startServices(ctx context.Context, c *Container) (string, error) {
-	var errs []error
 	if err := c.Supervisor.SetEnviron(ctx, c.Environ); err != nil {
 		return "", err
 	}
-	list, err := c.services()
+	c.defined.mu.Lock()
+	defer c.defined.mu.Unlock()
+	builtin, err := c.builtin()
+	errs := []error{err}
+	c.defined.builtin = builtin
+	d, err := c.definitions(c.Config)
 	errs = append(errs, err)
-	errs = append(errs, c.Supervisor.Add(ctx, list...))
-	names := make([]string, len(list))
-	for i := range list {
-		names[i] = list[i].Name
+	c.defined.problems = sentences(err)
+	c.Problems = append(c.Problems, d.notes...)
+	note, err := writeFiles(c.Root, d.files)
+	errs = append(errs, err, c.Supervisor.Add(ctx, d.list...))
+	names := make([]string, len(d.list))
+	for i := range d.list {
+		names[i] = d.list[i].Name
 	}
-	return "started " + strings.Join(names, ", "), errors.Join(errs...)
+	started := "started " + strings.Join(names, ", ")
+	if note != "" {
+		started = note + ", " + started
+	}
+	return started, errors.Join(errs...)
 }
 
-// services lists what is to run. A definition that cannot be used is an error,
-// and the others stay.
-func (c *Container) services() ([]services.Service, error) {
+// builtin lists the services that no file defines. One that cannot be made is an
+// error, and the others stay.
+func (c *Container) builtin() ([]services.Service, error) {
 	var list []services.Service
 	var errs []error
 	if err := c.sshdProblem(); err == nil {
@@ -55,14 +65,6 @@ func (c *Container) services() ([]services.Service, error) {
 		} else {
 			list = append(list, gpuService(program))
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Config.Services)) {
-		svc, err := services.Parse(name, c.Config.Services[name])
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		list = append(list, svc)
 	}
 	if len(c.Command) > 0 {
 		list = append(list, services.Service{

@@ -168,16 +168,15 @@ const noCredentials = "set SSH_PUBLIC_KEYS (or SSH_PUBLIC_KEY, PUBLIC_KEY, SSH_P
 // notApplied is the reason where there were some.
 const notApplied = "the keys or the password that were set could not be written: see the steps " + accountsName + " and " + sshKeysName
 
-// WriteText prints the status for a person.
-func (st Status) WriteText(w io.Writer) error {
-	head := fmt.Sprintf("%s, started %s ago on %s", st.Phase, services.Round(time.Since(st.Since).Truncate(time.Second)), st.Host)
+// WriteText prints the status for a person, in lines of at most width columns; 0
+// is no limit.
+func (st Status) WriteText(w io.Writer, width int) error {
+	head := fmt.Sprintf("%s, started %s ago on %s", st.Phase, age(st.Since), st.Host)
 	if st.Took > 0 {
 		head += fmt.Sprintf(", ready after %v", services.Round(st.Took))
 	}
-	if _, err := fmt.Fprintln(w, head); err != nil {
-		return err
-	}
 	var table bytes.Buffer
+	fmt.Fprintln(&table, head)
 	t := tabwriter.NewWriter(&table, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "\nSTEP\tTOOK\tNOTE")
 	for _, s := range st.Steps {
@@ -193,7 +192,7 @@ func (st Status) WriteText(w io.Writer) error {
 		if s.Pid != 0 {
 			pid = fmt.Sprint(s.Pid)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%d\t%s\n", s.Name, s.State, services.Round(time.Since(s.Since).Truncate(time.Second)), pid, s.Restarts, s.Note)
+		fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%d\t%s\n", s.Name, s.State, age(s.Since), pid, s.Restarts, noteOf(s))
 	}
 	fmt.Fprintln(t)
 	fmt.Fprintf(t, "ssh:\t%s\n", st.SSH)
@@ -206,12 +205,62 @@ func (st Status) WriteText(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for line := range strings.Lines(table.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
+	return writeLines(w, table.String(), width)
+}
+
+// Changed lists what differs from an earlier status, the zero one for none, a line each.
+func (st Status) Changed(last Status) (lines []string) {
+	if st.Phase != last.Phase {
+		lines = append(lines, "init: "+string(st.Phase))
+	}
+	before := map[string]services.Status{}
+	for _, s := range last.Services {
+		before[s.Name] = s
+	}
+	for _, s := range st.Services {
+		old, ok := before[s.Name]
+		delete(before, s.Name)
+		if !ok || s.State != old.State || s.Restarts != old.Restarts || noteOf(s) != noteOf(old) {
+			lines = append(lines, join(s.Name+": "+s.State.String(), noteOf(s)))
 		}
 	}
-	return nil
+	for _, s := range last.Services {
+		if _, gone := before[s.Name]; gone {
+			lines = append(lines, s.Name+": removed")
+		}
+	}
+	return lines
+}
+
+// writeLines writes the lines of text without blanks at their ends, each cut to width.
+func writeLines(w io.Writer, text string, width int) error {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, " \n")
+		if runes := []rune(line); width > 1 && len(runes) > width {
+			line = string(runes[:width-1]) + "…"
+		}
+		b.WriteString(line + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func age(since time.Time) time.Duration {
+	return services.Round(time.Since(since).Truncate(time.Second))
+}
+
+// noteOf is init's note on a service, else what the service says of itself.
+func noteOf(s services.Status) string {
+	switch {
+	case s.Note != "":
+		return s.Note
+	case s.Text != "":
+		return s.Text
+	case s.Disabled && s.State == services.Stopped:
+		return "disabled"
+	}
+	return ""
 }
 
 func (s SSHStatus) String() string {

@@ -59,7 +59,7 @@ func TestStatusText(t *testing.T) {
 		Problems: []string{"one thing"},
 	}
 	var b strings.Builder
-	if err := st.WriteText(&b); err != nil {
+	if err := st.WriteText(&b, 0); err != nil {
 		t.Fatal(err)
 	}
 	want := `ready, started 1m30s ago on vast, ready after 59ms

@@ -95,7 +95,7 @@ func (b *box) until(name string, want func(Status) bool) Status {
 		select {
 		case <-snap.Changed:
 		case <-b.ctx.Done():
-			lines, _, _ := b.journal.Lines("", 0, 0)
+			lines, _, _ := b.journal.Lines("", 0, time.Time{}, 0)
 			b.t.Fatalf("gave up; the services are %+v, all lines: %v", snap.Services, lines)
 		}
 	}
@@ -111,7 +111,7 @@ func (b *box) untilLine(service, text string) {
 	b.t.Helper()
 	var last uint64
 	for {
-		lines, more, _ := b.journal.Lines(service, last, 0)
+		lines, more, _ := b.journal.Lines(service, last, time.Time{}, 0)
 		for _, l := range lines {
 			if strings.Contains(l.Text, text) {
 				return
@@ -121,7 +121,7 @@ func (b *box) untilLine(service, text string) {
 		select {
 		case <-more:
 		case <-b.ctx.Done():
-			all, _, _ := b.journal.Lines("", 0, 0)
+			all, _, _ := b.journal.Lines("", 0, time.Time{}, 0)
 			b.t.Fatalf("%s never wrote %q; all lines: %v", service, text, all)
 		}
 	}

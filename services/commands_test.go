@@ -50,7 +50,7 @@ func TestStartPreThatFails(t *testing.T) {
 	}
 	b.untilLine("a", "tidied")
 	b.untilLine("init", "a: ExecStartPre: /bin/sh: exit code 4")
-	if lines, _, _ := b.journal.Lines("a", 0, 0); len(lines) != 1 {
+	if lines, _, _ := b.journal.Lines("a", 0, time.Time{}, 0); len(lines) != 1 {
 		t.Errorf("it wrote %v", lines)
 	}
 }
@@ -96,7 +96,7 @@ func TestStopDuringAStart(t *testing.T) {
 	_ = b.Stop(b.ctx, "a")
 	b.untilState("a", Stopped)
 	b.untilLine("a", "told")
-	for _, l := range first(b.journal.Lines("a", 0, 0)) {
+	for _, l := range first(b.journal.Lines("a", 0, time.Time{}, 0)) {
 		if l.Text == "never" {
 			t.Error("the start went on")
 		}

@@ -128,3 +128,26 @@ func (svc *Service) restarts(x Exit) bool {
 	}
 	return false
 }
+
+// result is systemd's word for an end; see systemd.exec(5), $SERVICE_RESULT.
+func (svc *Service) result(x Exit) string {
+	switch {
+	case svc.success(x), x.Cause == Bound:
+		return "success"
+	case x.Cause == Timeout:
+		return "timeout"
+	case x.Cause == Watchdog:
+		return "watchdog"
+	case x.Cause == Skipped:
+		return "exec-condition"
+	case x.Cause != "":
+		return "protocol"
+	case x.OOM:
+		return "oom-kill"
+	case x.Err != nil:
+		return "resources"
+	case x.Signal != 0:
+		return "signal"
+	}
+	return "exit-code"
+}

@@ -104,7 +104,7 @@ func (j *Journal) shrink(r *ring, size int) {
 // Lines returns the lines with a higher Seq than after, of one service or, for
 // "", of all, oldest first, the latest max of them (0: no limit). The channel is
 // closed when there are more. ok is false for a service that never wrote.
-func (j *Journal) Lines(service string, after uint64, max int) (lines []Line, more <-chan struct{}, ok bool) {
+func (j *Journal) Lines(service string, after uint64, since time.Time, max int) (lines []Line, more <-chan struct{}, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for name, r := range j.rings {
@@ -113,7 +113,7 @@ func (j *Journal) Lines(service string, after uint64, max int) (lines []Line, mo
 		}
 		ok = true
 		i := len(r.lines)
-		for i > 0 && r.lines[i-1].Seq > after {
+		for i > 0 && r.lines[i-1].Seq > after && !r.lines[i-1].Time.Before(since) {
 			i--
 		}
 		lines = append(lines, r.lines[i:]...)

@@ -73,7 +73,7 @@ func TestRingIsBounded(t *testing.T) {
 	for i := range 2000 {
 		j.add("web", time.Now(), fmt.Sprint(i, line))
 	}
-	lines, _, ok := j.Lines("web", 0, 0)
+	lines, _, ok := j.Lines("web", 0, time.Time{}, 0)
 	size := 0
 	for _, l := range lines {
 		size += len(l.Text)
@@ -95,7 +95,7 @@ func TestLines(t *testing.T) {
 	j := NewJournal(&bytes.Buffer{}, Text)
 	j.add("a", time.Now(), "one", "two")
 	j.add("b", time.Now(), "three")
-	_, more, _ := j.Lines("", 0, 0)
+	_, more, _ := j.Lines("", 0, time.Time{}, 0)
 	j.add("a", time.Now(), "four")
 	select {
 	case <-more:
@@ -121,7 +121,7 @@ func TestLines(t *testing.T) {
 		{"", 0, 1, "[four] true"},
 		{"c", 0, 0, "[] false"},
 	} {
-		if got := text(j.Lines(c.service, c.after, c.max)); got != c.want {
+		if got := text(j.Lines(c.service, c.after, time.Time{}, c.max)); got != c.want {
 			t.Errorf("%q after %d, %d at most: %s, want %s", c.service, c.after, c.max, got, c.want)
 		}
 	}
@@ -164,7 +164,7 @@ func TestPipe(t *testing.T) {
 		}
 	}
 	untilText(t, ctx, j, "tail")
-	lines, _, _ := j.Lines("web", 0, 0)
+	lines, _, _ := j.Lines("web", 0, time.Time{}, 0)
 	var got []string
 	for _, l := range lines {
 		got = append(got, l.Text)
@@ -178,7 +178,7 @@ func TestPipe(t *testing.T) {
 func untilText(t *testing.T, ctx context.Context, j *Journal, text string) {
 	t.Helper()
 	for {
-		lines, more, _ := j.Lines("web", 0, 0)
+		lines, more, _ := j.Lines("web", 0, time.Time{}, 0)
 		for _, l := range lines {
 			if l.Text == text {
 				return

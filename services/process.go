@@ -187,35 +187,18 @@ func (s *Supervisor) variables(r *record, main bool) []string {
 		env = append(env, "MAINPID="+strconv.Itoa(r.pid))
 	}
 	if r.ending {
-		env = append(env, r.exit.variables(r.success(r.exit))...)
+		env = append(env, r.endVariables(r.exit)...)
 	}
 	return env
 }
 
-// variables are what systemd.exec(5) tells ExecStop and ExecStopPost of the end.
-func (x Exit) variables(good bool) []string {
-	result, code, status := "success", "exited", strconv.Itoa(x.Code)
-	switch {
-	case good:
-	case x.Cause == Timeout:
-		result = "timeout"
-	case x.Cause == Watchdog:
-		result = "watchdog"
-	case x.Cause != "":
-		result = "protocol"
-	case x.OOM:
-		result = "oom-kill"
-	case x.Err != nil:
-		result = "resources"
-	case x.Signal != 0:
-		result = "signal"
-	case x.Code != 0:
-		result = "exit-code"
-	}
+// endVariables are what systemd.exec(5) tells ExecStop and ExecStopPost of the end.
+func (svc *Service) endVariables(x Exit) []string {
+	code, status := "exited", strconv.Itoa(x.Code)
 	if x.Signal != 0 {
 		code, status = "killed", strings.TrimPrefix(signalName(x.Signal), "SIG")
 	}
-	return []string{"SERVICE_RESULT=" + result, "EXIT_CODE=" + code, "EXIT_STATUS=" + status}
+	return []string{"SERVICE_RESULT=" + svc.result(x), "EXIT_CODE=" + code, "EXIT_STATUS=" + status}
 }
 
 // passed are the descriptors that the main process is given from 3 on.

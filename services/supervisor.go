@@ -226,6 +226,7 @@ type Status struct {
 	Text        string    `json:"status_text,omitempty"` // the latest STATUS= of its process
 	WaitsFor    string    `json:"waits_for,omitempty"`   // the service that it waits for
 	ExitCode    int       `json:"exit_code"`             // of the latest end, as ContainerCode has it
+	Result      string    `json:"result"`                // systemd's word for that end, such as success or exit-code
 	Disabled    bool      `json:"disabled,omitempty"`
 	Source      string    `json:"source,omitempty"`
 	Unapplied   []string  `json:"unapplied,omitempty"`
@@ -256,7 +257,7 @@ func (r *record) status() Status {
 	st := Status{
 		Name: r.Name, Description: r.Description, Type: r.Type, State: r.state, Since: r.since, Pid: r.pid,
 		Pids: slices.Clone(r.groups), Restarts: r.restarts, Note: r.note, Text: r.said, ExitCode: r.exit.ContainerCode(),
-		Disabled: r.Disabled, Source: r.Source, Unapplied: r.Unapplied,
+		Result: r.result(r.exit), Disabled: r.Disabled, Source: r.Source, Unapplied: r.Unapplied,
 	}
 	if r.waits {
 		st.WaitsFor, _ = r.blockedBy()

@@ -208,6 +208,9 @@ func (o boxOptions) furnish(root string) error {
 	if err := unix.Mount("tmpfs", root+"/dev/shm", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
 		return fmt.Errorf("mounting /dev/shm: %w", err)
 	}
+	if err := o.hideUnits(root); err != nil {
+		return err
+	}
 	files := append([]string{"/init=" + o.init}, o.put...)
 	for _, f := range files {
 		to, from, _ := strings.Cut(f, "=")
@@ -232,6 +235,22 @@ func (o boxOptions) furnish(root string) error {
 		}
 	}
 	return nil
+}
+
+// hideUnits keeps the unit files of this machine out of the box: they are not
+// those of an image, and a box would start the services that are enabled.
+func (o boxOptions) hideUnits(root string) error {
+	if err := unix.Mount("tmpfs", root+"/usr/lib/systemd/system", "tmpfs", 0, ""); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("hiding the unit files: %w", err)
+	}
+	mark := filepath.Join(o.dir, "own-units")
+	if _, err := os.Stat(mark); err == nil {
+		return nil // what is there now is the box's
+	}
+	if err := os.RemoveAll(root + "/etc/systemd/system"); err != nil {
+		return err
+	}
+	return os.WriteFile(mark, nil, 0o644)
 }
 
 // layRoot puts the machine's root under an overlay. In a user namespace the

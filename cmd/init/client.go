@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
-	"time"
+
+	"golang.org/x/sys/unix"
 
 	boot "github.com/fleek-platform/nix2vast/init"
 )
@@ -20,6 +19,7 @@ import (
 type verb struct {
 	usage string // after the word
 	does  string
+	more  string // what only `init help VERB` tells
 	run   func(args []string) int
 }
 
@@ -27,29 +27,56 @@ type verb struct {
 var verbs map[string]verb
 
 // order is that of the help.
-var order = []string{"status", "logs", "start", "stop", "restart", "gpu", "check", "boot", "version", "help"}
+var order = []string{
+	"status", "logs", "top", "start", "stop", "restart", "reload", "kill", "enable", "disable", "cat", "check",
+	"gpu", "boot", "systemctl", "completion", "version", "help",
+}
 
 func init() {
 	verbs = map[string]verb{
-		"status":  {"[--json] [--wait DUR]", "show the state of the container, its services and its GPU;\nexit code 0 ready, 1 degraded, 2 booting, 3 no init answers", showStatus},
-		"logs":    {"[-f] [-n N] [NAME]", "show what the services, or one of them, wrote; -f goes on", showLogs},
-		"start":   {"NAME...", "start services and wait until they are ready", change("start")},
-		"stop":    {"NAME...", "stop services and wait until they have ended", change("stop")},
-		"restart": {"NAME...", "stop and start services", change("restart")},
-		"gpu":     {"[--json]", "show the state of the GPU driver, the reason and the cure", showGPU},
-		"check":   {"FILE", "check the config of an image; exit code 1 if anything is wrong", check},
-		"boot":    {"[COMMAND...]", "be the init of a container whose PID 1 is another program;\ndoes nothing where an init runs already", bootHere},
-		"version": {"", "print the version", func([]string) int { fmt.Println(version); return 0 }},
-		"help":    {"[VERB]", "show this, or the help of one verb", help},
+		"status": {"[--json] [--wait DUR] [--watch] [NAME...]", "show the state of the container, its services and its GPU;\nexit code 0 ready, 1 degraded, 2 booting, 3 no init answers",
+			"With names, show all that is known of these services, and the end of their logs.\n" +
+				"--wait waits until boot is over, for DUR at most, such as 30s. --watch shows each\nchange, until it is interrupted. --json prints the status as data.", showStatus},
+		"logs": {"[-f] [-n N] [--since WHEN] [--json] [NAME...]", "show what the services, or those named, wrote; -f goes on",
+			"-n shows the last N lines; -f those to come, after the last 10. --since takes a time\nspan, such as 10m, or a time, such as 2026-11-23T19:00:00Z. --json prints one object\na line.", showLogs},
+		"top": {"[-n COUNT] [--span DUR] [--json]", "show live what the services use; q ends it",
+			"Each picture is measured over --span, 1s if not given. Not on a terminal, or with\n--json, it prints one picture, or as many as -n says. There are no cgroups in a rented\ncontainer: a process belongs to the service in whose process group, session or line\nof parents it is; memory that processes share counts in each.", showTop},
+		"start": {"NAME...", "start services and wait until they are ready",
+			"A unit file that is installed and not enabled can be started as well.", change("start")},
+		"stop":    {"NAME...", "stop services and wait until they have ended", "They stay stopped until the next boot, or until they are started.", change("stop")},
+		"restart": {"NAME...", "stop and start services", "", change("restart")},
+		"reload": {"[NAME...]", "read the definitions again and change only what differs;\nwith names: have these services read their own configuration again",
+			"Services whose definition is the same go on undisturbed. Where something is newly wrong\nin any file, nothing changes at all. The environment stays that of the boot.", reload},
+		"kill": {"[-s SIGNAL] NAME...", "send a signal, TERM if none is named, to the processes of services", "", kill},
+		"enable": {"[--now=false] FILE|NAME...", "have unit files started at each boot, and now;\na FILE (with a slash, or ending in .service) is checked and installed first",
+			"Unit files are systemd's; they are installed in /etc/systemd/system.", enable},
+		"disable": {"[--now=false] NAME...", "have unit files not started at boot any more, and stop them", "", disable},
+		"cat":     {"NAME...", "show the definition of services, as unit files", "", cat},
+		"check": {"[--as KIND] FILE...", "check definitions of services; exit code 1 if anything is wrong",
+			"A FILE is an image's config, process-compose's YAML or JSON, NixOS's modular services\nas JSON, or a systemd unit. --as says which where that cannot be told: config,\nprocess-compose, modular or unit. Each problem is a line of stderr: FILE:LINE: TEXT.", check},
+		"gpu":  {"[--json]", "show the state of the GPU driver, the reason and the cure", "", showGPU},
+		"boot": {"[COMMAND...]", "be the init of a container whose PID 1 is another program;\ndoes nothing where an init runs already", "", bootHere},
+		"systemctl": {"VERB [NAME...]", "be systemctl, for programs and people that want it;\nthe same as this program by the name of systemctl",
+			systemctlHelp, systemctl},
+		"completion": {"bash|zsh|fish", "print the shell's completion of init",
+			"bash: source <(init completion bash). zsh: source <(init completion zsh), after compinit.\nfish: init completion fish | source.", completion},
+		"version": {"", "print the version", "", func([]string) int { fmt.Println(version); return 0 }},
+		"help":    {"[VERB]", "show this, or the help of one verb", "", help},
 	}
 }
 
 var background = context.Background()
 
+// here is the init of this container.
+var here = boot.Client{Root: "/"}
+
 // The three voices: results on stdout, errors on stderr with the program's name
 // before them, and usage errors with a pointer to the help.
 
 func fail(err error) int {
+	if errors.Is(err, unix.EPIPE) {
+		return 0 // whoever read the result has seen enough
+	}
 	fmt.Fprintln(os.Stderr, "init:", err)
 	if errors.Is(err, boot.ErrNoInit) {
 		return exitNoInit
@@ -57,9 +84,24 @@ func fail(err error) int {
 	return 1
 }
 
+// done is the end of a verb that either worked or did not.
+func done(err error) int {
+	if err != nil {
+		return fail(err)
+	}
+	return 0
+}
+
 func usage(format string, args ...any) int {
 	fmt.Fprintf(os.Stderr, "init: "+format+"; see: init help\n", args...)
 	return exitUsage
+}
+
+func unknownVerb(name string) int {
+	if near := boot.Nearest(name, order); near != "" {
+		return usage("there is no verb %q; did you mean %s?", name, near)
+	}
+	return usage("there is no verb %q", name)
 }
 
 func client(args []string) int {
@@ -67,174 +109,80 @@ func client(args []string) int {
 	if name == "h" {
 		name = "help"
 	}
+	if name == completeVerb {
+		return complete(args[1:])
+	}
 	v, ok := verbs[name]
 	if !ok || name != args[0] && name != "help" && name != "version" {
-		return usage("there is no verb %q", args[0])
+		return unknownVerb(args[0])
 	}
 	return v.run(args[1:])
 }
 
 func help(args []string) int {
-	names := order
 	if len(args) > 0 {
-		if _, ok := verbs[args[0]]; !ok {
-			return usage("there is no verb %q", args[0])
+		v, ok := verbs[args[0]]
+		if !ok {
+			return unknownVerb(args[0])
 		}
-		names = args[:1]
-	} else {
-		fmt.Print("init is PID 1 of this container, and its client:\n\n")
+		printHelp(args[0], v)
+		if v.more != "" {
+			fmt.Println("\n      " + strings.ReplaceAll(v.more, "\n", "\n      "))
+		}
+		return 0
 	}
-	for _, name := range names {
-		v := verbs[name]
-		fmt.Printf("  init %s\n      %s\n", strings.TrimSpace(name+" "+v.usage), strings.ReplaceAll(v.does, "\n", "\n      "))
+	fmt.Print("init is PID 1 of this container, and its client:\n\n")
+	for _, name := range order {
+		printHelp(name, verbs[name])
 	}
 	return 0
 }
 
-// parse reads the flags of a verb and checks how many words follow them. ok is
-// false where the program should end with code.
-func parse(name string, args []string, least, most int, define func(*flag.FlagSet)) (rest []string, code int, ok bool) {
+func printHelp(name string, v verb) {
+	fmt.Printf("  init %s\n      %s\n", strings.TrimSpace(name+" "+v.usage), strings.ReplaceAll(v.does, "\n", "\n      "))
+}
+
+// parse reads the flags of a verb, which may stand among its words, and checks how
+// many words there are. ok is false where the program should end with code.
+func parse(name string, args []string, least, most int, define func(*flag.FlagSet)) (words []string, code int, ok bool) {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	if define != nil {
 		define(f)
 	}
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return nil, help([]string{name}), false
-	case err != nil:
-		return nil, usage("%s: %v", name, err), false
+	for {
+		switch err := f.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, help([]string{name}), false
+		case err != nil:
+			return nil, usage("%s: %v", name, err), false
+		}
+		rest := f.Args()
+		if len(rest) == 0 {
+			break
+		}
+		if n := len(args) - len(rest); n > 0 && args[n-1] == "--" {
+			words = append(words, rest...)
+			break
+		}
+		words, args = append(words, rest[0]), rest[1:]
 	}
-	rest = f.Args()
-	if len(rest) < least {
+	if len(words) < least {
 		return nil, usage("%s needs more: init %s %s", name, name, verbs[name].usage), false
 	}
-	if most >= 0 && len(rest) > most {
-		return nil, usage("%s: %q is one word too many", name, rest[most]), false
+	if most >= 0 && len(words) > most {
+		return nil, usage("%s: %q is one word too many", name, words[most]), false
 	}
-	return rest, 0, true
+	return words, 0, true
 }
 
-func showStatus(args []string) int {
-	var asJSON bool
-	var wait time.Duration
-	_, code, ok := parse("status", args, 0, 0, func(f *flag.FlagSet) {
-		f.BoolVar(&asJSON, "json", false, "")
-		f.DurationVar(&wait, "wait", 0, "")
-	})
-	if !ok {
-		return code
-	}
-	phase, err := status(asJSON, wait)
+// terminalSize is the size of the terminal that stdout is; ok is false where it is none.
+func terminalSize() (width, height int, ok bool) {
+	size, err := unix.IoctlGetWinsize(1, unix.TIOCGWINSZ)
 	if err != nil {
-		return fail(err)
+		return 0, 0, false
 	}
-	return phase.ExitCode()
-}
-
-// status asks once, or with wait until boot is over, a socket that does not yet
-// exist included.
-func status(asJSON bool, wait time.Duration) (boot.Phase, error) {
-	cl := boot.Client{Root: "/"}
-	ctx, cancel := context.WithTimeout(background, wait+10*time.Second)
-	defer cancel()
-	if wait <= 0 {
-		return cl.Status(ctx, os.Stdout, asJSON, 0)
-	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(wait); ; <-tick.C {
-		phase, err := cl.Status(ctx, os.Stdout, asJSON, max(time.Until(deadline), time.Millisecond))
-		if !errors.Is(err, boot.ErrNoInit) || time.Now().After(deadline) {
-			return phase, err
-		}
-	}
-}
-
-func showLogs(args []string) int {
-	var follow bool
-	var n int
-	rest, code, ok := parse("logs", args, 0, 1, func(f *flag.FlagSet) {
-		f.BoolVar(&follow, "f", false, "")
-		f.IntVar(&n, "n", 0, "")
-	})
-	if !ok {
-		return code
-	}
-	ctx, stop := signal.NotifyContext(background, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := boot.Client{Root: "/"}.Logs(ctx, strings.Join(rest, ""), n, follow, os.Stdout)
-	if err != nil && !errors.Is(err, syscall.EPIPE) {
-		return fail(err)
-	}
-	return 0
-}
-
-func change(name string) func([]string) int {
-	return func(args []string) int {
-		names, code, ok := parse(name, args, 1, -1, nil)
-		if !ok {
-			return code
-		}
-		good, err := boot.Client{Root: "/"}.Change(background, name, names, os.Stdout)
-		if err != nil {
-			return fail(err)
-		}
-		if !good {
-			return 1
-		}
-		return 0
-	}
-}
-
-func showGPU(args []string) int {
-	var asJSON, setup bool
-	_, code, ok := parse("gpu", args, 0, 0, func(f *flag.FlagSet) {
-		f.BoolVar(&asJSON, "json", false, "")
-		f.BoolVar(&setup, "setup", false, "") // what the gpu service runs
-	})
-	if !ok {
-		return code
-	}
-	if setup {
-		c, err := boot.New("/", version, nil)
-		if err != nil {
-			return fail(err)
-		}
-		return boot.SetupGPU(background, c, os.Stdout)
-	}
-	report, err := boot.ReadGPU("/")
-	if err != nil {
-		return fail(err)
-	}
-	if asJSON {
-		err = printJSON(report)
-	} else {
-		_, err = fmt.Print(boot.GPUText(report))
-	}
-	if err != nil {
-		return fail(err)
-	}
-	return 0
-}
-
-func check(args []string) int {
-	rest, code, ok := parse("check", args, 1, 1, nil)
-	if !ok {
-		return code
-	}
-	b, err := os.ReadFile(rest[0])
-	if err == nil {
-		err = boot.CheckConfig(b)
-	}
-	if err != nil {
-		for _, line := range strings.Split(err.Error(), "\n") {
-			fmt.Fprintf(os.Stderr, "%s: %s\n", rest[0], line)
-		}
-		return 1
-	}
-	fmt.Println(rest[0] + ": good")
-	return 0
+	return int(size.Col), int(size.Row), true
 }
 
 func printJSON(v any) error {

@@ -12,12 +12,20 @@
 //
 // Inside the container it is the client:
 //
-//	init status [--json] [--wait DUR]    the state of everything
-//	init logs [-f] [-n N] [NAME]         what the services wrote
-//	init start|stop|restart NAME...      act on services
-//	init gpu [--json]                    the driver: state, reason and cure
-//	init check FILE                      check an image's config
-//	init boot [COMMAND...]               be the init of a container whose PID 1 is another
+//	init status [--json] [--wait DUR] [--watch] [NAME...]  the state of everything
+//	init logs [-f] [-n N] [--since WHEN] [NAME...]         what the services wrote
+//	init top [-n COUNT] [--json]                           what the services use, live
+//	init start|stop|restart NAME...                        act on services
+//	init kill [-s SIGNAL] NAME...
+//	init reload [NAME...]                                  change only what differs in the definitions
+//	init enable [--now=false] FILE|NAME...                 install and start systemd unit files
+//	init disable [--now=false] NAME...
+//	init cat NAME...                                       a definition, as a unit file
+//	init check [--as KIND] FILE...                         check definitions of any kind
+//	init gpu [--json]                                      the driver: state, reason and cure
+//	init boot [COMMAND...]                                 be the init of a container whose PID 1 is another
+//	init systemctl VERB [NAME...]                          be systemctl, as this program is by that name
+//	init completion bash|zsh|fish
 //	init version
 //
 // Without arguments, and not as PID 1, it boots where no init runs yet and
@@ -52,6 +60,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -78,6 +87,9 @@ func main() {
 	boot.Shim()
 	if os.Getpid() == 1 {
 		os.Exit(bootContainer(os.Args[1:]))
+	}
+	if filepath.Base(os.Args[0]) == "systemctl" {
+		os.Exit(systemctl(os.Args[1:]))
 	}
 	if len(os.Args) == 1 {
 		os.Exit(bootOrStatus())
@@ -130,7 +142,7 @@ func bootHere(args []string) int {
 		// server and its library cache.
 		return fail(errors.New("this is no nix2vast container: it has no " + boot.ConfigPath))
 	}
-	_, err := (boot.Client{Root: "/"}).Status(background, io.Discard, false, 0)
+	_, err := here.Status(background, io.Discard, boot.StatusQuery{})
 	if !errors.Is(err, boot.ErrNoInit) {
 		fmt.Println("an init runs here already; see: init status")
 		return 0

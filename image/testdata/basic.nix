@@ -9,4 +9,6 @@ import ../config.nix {
   services.web = {
     ExecStart = [ "/bin/sh" "-c" "exec sleep infinity" ];
   };
+  processCompose = "/etc/process-compose.yaml";
+  modularServices.cache.process.argv = [ "/bin/cache" ];
 }
