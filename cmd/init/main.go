@@ -76,6 +76,9 @@ func init() { runtime.LockOSThread() }
 
 func main() {
 	if os.Getpid() == 1 {
+		if len(os.Args) > 1 && os.Args[1] == "--supervise" {
+			os.Exit(supervise(os.Args[2:]))
+		}
 		os.Exit(bootContainer(os.Args[1:]))
 	}
 	if len(os.Args) == 1 {
@@ -108,6 +111,25 @@ func bootContainer(command []string) int {
 	// From here on nothing may end this process: as PID 1 it would take the
 	// container with it, and somebody's rented box with that.
 	return c.Boot(steps, signals, child)
+}
+
+// supervise is the life of a PID 1 that takes no boot step: --supervise FILE
+// [--run DIR] runs the services of a config file, and leaves the rest alone.
+func supervise(args []string) int {
+	signals, child := boot.CatchSignals()
+	boot.LimitCPU()
+	dir := "/"
+	if len(args) == 3 && args[1] == "--run" {
+		dir = args[2]
+	} else if len(args) != 1 {
+		return usage("it is: init --supervise FILE [--run DIR]")
+	}
+	c, err := boot.NewSupervised(args[0], dir, version)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "init:", err)
+		return exitConfig
+	}
+	return c.Boot([]boot.Step{boot.Control, boot.Supervised}, signals, child)
 }
 
 // bootOrStatus is what a host's start script gets, however often it runs.
