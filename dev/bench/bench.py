@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 
-from box import BIN, STATE, adapter, read
+from box import BIN, STATE, Cgroup, adapter, read
 from measures import TESTS
 from plan import ADAPTERS, FIGURES
 from tables import Results, markdown, number
@@ -115,6 +115,7 @@ def main():
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit("bench: another one runs: both would measure each other")
+    Cgroup().clear()
     versions = present(args.a)
     common = {"machine": machine(), "date": datetime.date.today().isoformat(), "versions": versions}
     with open(args.o, "a" if args.append else "w") as out:

@@ -11,8 +11,7 @@ def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     name, count = sys.argv[1], int(sys.argv[2])
-    box = Box(name, [("o", "burst", count)])
-    try:
+    with Box(name, [("o", "burst", count)]) as box:
         if not box.wait("done", 1, 60):
             sys.exit("no orphans came: " + box.last_words())
         began = time.monotonic()
@@ -22,8 +21,6 @@ def main():
             print(f"{name}: {zombies} after {at} s", flush=True)
             if zombies == 0:
                 break
-    finally:
-        box.end()
 
 
 if __name__ == "__main__":
