@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
 import time
@@ -115,6 +116,7 @@ def main():
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit("bench: another one runs: both would measure each other")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended before its time"))  # through the end of the run
     Cgroup().clear()
     versions = present(args.a)
     common = {"machine": machine(), "date": datetime.date.today().isoformat(), "versions": versions}
