@@ -10,6 +10,11 @@
 //	docker run -e SSH_PUBLIC_KEYS="$(cat ~/.ssh/id_ed25519.pub)" -p 2222:22 IMAGE
 //	docker run -it IMAGE bash
 //
+//	init --supervise FILE [--run DIR]
+//
+// as PID 1 takes no step of the boot: it runs the services of one config file, with
+// its control socket below DIR. This is how it is measured beside others.
+//
 // Inside the container it is the client:
 //
 //	init status [--json] [--wait DUR]    the state of everything
