@@ -19,7 +19,7 @@ missing=
 # need COMMAND PACKAGE notes the package when there is no such command.
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need gcc 'gcc libc6-dev'
-need python3 python3-minimal
+need python3 python3
 need unshare util-linux
 need ip iproute2
 need tini tini

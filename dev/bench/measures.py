@@ -154,7 +154,8 @@ def log(name, count, mode):
         cpu = box.cpu_ms(helpers) - cpu
         peak = 0
         for pid in helpers:
-            peak += sum(int(line.split()[1]) for line in read(f"/proc/{pid}/status").splitlines() if line.startswith("VmHWM:"))
+            status = read(f"/proc/{pid}/status").splitlines()
+            peak += sum(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
         began, done = box.events("trigger")[0][1], box.events("done")
         if not done:
             return {"error": "not over after 240 s"}
