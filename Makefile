@@ -30,14 +30,15 @@ test: image lint ## run every test
 	@dev/units.sh build/units
 	@go test -timeout 15m ./...
 
-bench: setup ## measure init, each figure against a peer in the same run
+bench: setup build ## measure init, each figure against peers in the same run; as root
 	@go test -run '^$$' -bench . -benchtime 25x ./cmd/init
+	@mkdir -p build/bench && dev/bench/run --quick > build/bench/table.md && cat build/bench/table.md
 
 lint: setup ## gofmt, vet, staticcheck and shellcheck
 	@files=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$files" || { echo "gofmt would change $$files"; exit 1; }
 	@go vet ./... && GOARCH=arm64 go vet ./...
 	@go run $(staticcheck) ./...
-	@shellcheck dev/*.sh
+	@shellcheck -x dev/*.sh dev/bench/run dev/bench/*.sh dev/bench/adapters/*.sh
 
 clean: demo-clean ## remove build
 	@chmod -R u+w build/nix 2>/dev/null || true

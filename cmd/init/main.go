@@ -10,6 +10,11 @@
 //	docker run -e SSH_PUBLIC_KEYS="$(cat ~/.ssh/id_ed25519.pub)" -p 2222:22 IMAGE
 //	docker run -it IMAGE bash
 //
+//	init --supervise FILE [--run DIR]
+//
+// as PID 1 takes no step of the boot: it runs the services of one config file, with
+// its control socket below DIR. This is how it is measured beside others.
+//
 // Inside the container it is the client:
 //
 //	init status [--json] [--wait DUR] [--watch] [NAME...]  the state of everything
@@ -86,6 +91,9 @@ func init() { runtime.LockOSThread() }
 func main() {
 	boot.Shim()
 	if os.Getpid() == 1 {
+		if len(os.Args) > 1 && os.Args[1] == "--supervise" {
+			os.Exit(supervise(os.Args[2:]))
+		}
 		os.Exit(bootContainer(os.Args[1:]))
 	}
 	if filepath.Base(os.Args[0]) == "systemctl" {
@@ -121,6 +129,25 @@ func bootContainer(command []string) int {
 	// From here on nothing may end this process: as PID 1 it would take the
 	// container with it, and somebody's rented box with that.
 	return c.Boot(steps, signals, child)
+}
+
+// supervise is the life of a PID 1 that takes no boot step: --supervise FILE
+// [--run DIR] runs the services of a config file, and leaves the rest alone.
+func supervise(args []string) int {
+	signals, child := boot.CatchSignals()
+	boot.LimitCPU()
+	dir := "/"
+	if len(args) == 3 && args[1] == "--run" {
+		dir = args[2]
+	} else if len(args) != 1 {
+		return usage("it is: init --supervise FILE [--run DIR]")
+	}
+	c, err := boot.NewSupervised(args[0], dir, version)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "init:", err)
+		return exitConfig
+	}
+	return c.Boot([]boot.Step{boot.Control, boot.Supervised}, signals, child)
 }
 
 // bootOrStatus is what a host's start script gets, however often it runs.
