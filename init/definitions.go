@@ -216,7 +216,9 @@ func splitWarnings(err error) (warnings []string, errs []error) {
 	for _, e := range services.Split(err) {
 		var p *services.Problem
 		if errors.As(e, &p) && p.Warning {
-			warnings = append(warnings, e.Error())
+			marked := *p
+			marked.Text = "warning: " + p.Text
+			warnings = append(warnings, marked.Error())
 		} else {
 			errs = append(errs, e)
 		}

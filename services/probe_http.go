@@ -28,7 +28,7 @@ func (p *Probe) askHTTP(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the URL of the probe: %w", err)
 	}
-	status, text, err := httpGet(ctx, u)
+	status, text, err := httpGet(ctx, u, p.Headers)
 	switch {
 	case err != nil:
 		return fmt.Errorf("GET %s: %w", u.Redacted(), p.explain(err))
@@ -43,13 +43,19 @@ func (p *Probe) askHTTP(ctx context.Context) error {
 // httpGet asks on one connection of its own, without a transport and its
 // goroutines, and without TLS, which would add a megabyte to what PID 1 keeps in
 // memory. Redirects are not followed. text is the beginning of the body.
-func httpGet(ctx context.Context, u *url.URL) (status int, text string, err error) {
+func httpGet(ctx context.Context, u *url.URL, headers map[string]string) (status int, text string, err error) {
 	conn, hangUp, err := dial(ctx, httpAddress(u))
 	if err != nil {
 		return 0, "", err
 	}
 	defer hangUp()
 	req := &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{"User-Agent": {"nix2vast-probe"}}, Close: true}
+	for name, value := range headers {
+		req.Header.Set(name, value)
+		if http.CanonicalHeaderKey(name) == "Host" {
+			req.Host = value
+		}
+	}
 	if password, _ := u.User.Password(); u.User != nil {
 		req.SetBasicAuth(u.User.Username(), password)
 	}

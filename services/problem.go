@@ -16,14 +16,10 @@ type Problem struct {
 }
 
 func (p *Problem) Error() string {
-	text := p.Text
-	if p.Warning {
-		text = "warning: " + text
-	}
 	if p.Line == 0 {
-		return p.File + ": " + text
+		return p.File + ": " + p.Text
 	}
-	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, text)
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
 }
 
 // Problems collects them, one error each, in the order in which they were found.

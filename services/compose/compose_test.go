@@ -161,9 +161,9 @@ func TestProbes(t *testing.T) {
 	}{
 		{"defaults", "readiness_probe: {http_get: {}}", &services.Probe{HTTP: "http://127.0.0.1/"}, &services.Probe{HTTP: "http://127.0.0.1/"}, 90 * time.Second},
 		{"a quoted port", "readiness_probe: {http_get: {port: '80', path: x}}", &services.Probe{HTTP: "http://127.0.0.1:80/x"}, &services.Probe{HTTP: "http://127.0.0.1:80/x"}, 90 * time.Second},
-		{"everything", "readiness_probe: {http_get: {host: '::1', scheme: https, path: '/a?b', port: 8443, status_code: 404, headers: {H: v}}, success_threshold: 2}",
-			&services.Probe{HTTP: "https://[::1]:8443/a?b", Status: 404, Headers: map[string]string{"H": "v"}, SuccessThreshold: 2},
-			&services.Probe{HTTP: "https://[::1]:8443/a?b", Status: 404, Headers: map[string]string{"H": "v"}}, 90 * time.Second},
+		{"everything", "readiness_probe: {http_get: {host: '::1', scheme: http, path: '/a?b', port: 8443, status_code: 404, headers: {H: v}}, success_threshold: 2}",
+			&services.Probe{HTTP: "http://[::1]:8443/a?b", Status: 404, Headers: map[string]string{"H": "v"}, SuccessThreshold: 2},
+			&services.Probe{HTTP: "http://[::1]:8443/a?b", Status: 404, Headers: map[string]string{"H": "v"}}, 90 * time.Second},
 		{"exec first", "readiness_probe: {exec: {command: c}, http_get: {port: 1}}", &services.Probe{Exec: []string{"bash", "-c", "c"}}, &services.Probe{Exec: []string{"bash", "-c", "c"}}, 90 * time.Second},
 		{"its own folder", "readiness_probe: {exec: {command: c, working_dir: it's}}", &services.Probe{Exec: []string{"bash", "-c", "cd -- '/it'\\''s' || exit 1\nc"}},
 			&services.Probe{Exec: []string{"bash", "-c", "cd -- '/it'\\''s' || exit 1\nc"}}, 90 * time.Second},

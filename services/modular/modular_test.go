@@ -61,8 +61,8 @@ func TestCompliance(t *testing.T) {
 	same(t, "testAssertions, testFailingAssertionValue and testWarnings", texts, []string{
 		"compliance.json:18: service failing: you cannot enable this together with that",
 		"compliance.json:26: service sub-failing.inner: the inner assertion",
-		"compliance.json:33: warning: service warned: this option is obsolete",
-		"compliance.json:37: warning: service warned.inner: the inner warning",
+		"compliance.json:33: service warned: this option is obsolete",
+		"compliance.json:37: service warned.inner: the inner warning",
 	})
 }
 
