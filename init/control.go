@@ -131,8 +131,10 @@ func codeOf(err error) int {
 		return http.StatusNotFound
 	case errors.As(err, &refused), errors.As(err, &problem):
 		return http.StatusUnprocessableEntity
+	case errors.Is(err, services.ErrOver), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable
 	}
-	return http.StatusServiceUnavailable
+	return http.StatusConflict
 }
 
 // unknownError is the answer to a name that no service has.

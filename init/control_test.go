@@ -115,6 +115,7 @@ func TestCodesOfErrors(t *testing.T) {
 		{fmt.Errorf("reloading: %w", &refusedError{[]string{"x"}}), http.StatusUnprocessableEntity},
 		{errors.Join(&services.Problem{File: "x", Text: "bad"}), http.StatusUnprocessableEntity},
 		{services.ErrOver, http.StatusServiceUnavailable},
+		{errors.New("it has no process"), http.StatusConflict},
 	} {
 		if got := codeOf(c.err); got != c.code {
 			t.Errorf("%v is %d, want %d", c.err, got, c.code)

@@ -52,8 +52,11 @@ func (c *Container) reload(ctx context.Context) (Reloaded, error) {
 		return Reloaded{}, fmt.Errorf("writing the files of services: %w", err)
 	}
 	changes, err := c.Supervisor.Reconcile(ctx, d.list)
-	if errors.Is(err, services.ErrOver) || ctx.Err() != nil {
+	switch none := len(changes.Added)+len(changes.Changed)+len(changes.Removed)+len(changes.Same) == 0; {
+	case errors.Is(err, services.ErrOver), ctx.Err() != nil:
 		return Reloaded{}, err
+	case err != nil && none:
+		return Reloaded{}, &refusedError{sentences(err)}
 	}
 	done := Reloaded{Changes: changes, Notes: d.notes, Problems: problems}
 	if note != "" {

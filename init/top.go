@@ -79,8 +79,10 @@ func usage(list []services.Status, before, now map[int]process, span time.Durati
 	index := map[int]int{}
 	for i, s := range list {
 		all = append(all, Usage{Name: s.Name, State: s.State, Pid: s.Pid, Since: s.Since, Restarts: s.Restarts})
-		if s.Pid != 0 {
-			index[s.Pid] = i
+		for _, pid := range append(s.Pids, s.Pid) {
+			if pid != 0 {
+				index[pid] = i
+			}
 		}
 	}
 	own, other := len(all), len(all)+1

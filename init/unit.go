@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,10 +97,6 @@ func (ctl control) unit(ctx context.Context, name string, list []services.Status
 // states. What a property of the same name means differs in no case.
 func loadedUnit(s services.Status, svc services.Service, fileState string) Unit {
 	active, sub := systemdState(s.State, svc)
-	result := s.Result
-	if result == "" {
-		result = "success"
-	}
 	restart := ""
 	if svc.RestartSec != nil {
 		restart = strconv.FormatInt(time.Duration(*svc.RestartSec).Microseconds(), 10)
@@ -120,10 +117,10 @@ func loadedUnit(s services.Status, svc services.Service, fileState string) Unit 
 		{"TimeoutStopUSec", strconv.FormatInt(time.Duration(svc.TimeoutStopSec).Microseconds(), 10)},
 		{"MainPID", strconv.Itoa(s.Pid)},
 		{"StatusText", s.Text},
-		{"Result", result},
+		{"Result", cmp.Or(s.Result, "success")},
 		{"NRestarts", strconv.Itoa(s.Restarts)},
 		{"ExecMainPID", strconv.Itoa(s.Pid)},
-		{"ExecMainStatus", strconv.Itoa(s.ExitCode)},
+		{"ExecMainStatus", strconv.Itoa(mainStatus(s.ExitCode))},
 		{"ExecStart", commandText(svc.ExecStart)},
 		{"ExecReload", commandText(svc.ExecReload)},
 		{"WorkingDirectory", svc.WorkingDirectory},
@@ -154,6 +151,14 @@ func loadedUnit(s services.Status, svc services.Service, fileState string) Unit 
 		Property{"CanStart", "yes"}, Property{"CanStop", "yes"},
 		Property{"CanReload", yesNo(len(svc.ExecReload) > 0 || svc.Type == services.NotifyReload)},
 		Property{"NeedDaemonReload", "no"})
+}
+
+// mainStatus is the exit code, or the number of the signal.
+func mainStatus(code int) int {
+	if code > 128 {
+		return code - 128
+	}
+	return code
 }
 
 func commandText(list services.Commands) string {

@@ -49,7 +49,7 @@ func (s *Supervisor) Reconcile(ctx context.Context, list []Service) (Changes, er
 				changes.Added = append(changes.Added, svc.Name)
 			case same(r.Service, svc):
 				changes.Same = append(changes.Same, svc.Name)
-				r.Source = svc.Source
+				r.Source, r.Unapplied, r.Description, r.Disabled = svc.Source, svc.Unapplied, svc.Description, svc.Disabled
 			default:
 				changes.Changed = append(changes.Changed, svc.Name)
 				if r.state != Stopped && r.state != Failed && r.state != Done || r.state == Failed && !svc.Disabled {
@@ -79,9 +79,11 @@ func (s *Supervisor) Reconcile(ctx context.Context, list []Service) (Changes, er
 	return changes, errors.Join(append(errs, err)...)
 }
 
-// same compares definitions, not where they were read.
+// same says whether a process by the one definition is one by the other: where
+// they were read and what they are called does not matter for that, nor whether a
+// boot starts them.
 func same(a, b Service) bool {
-	a.Source, a.Unapplied, b.Source, b.Unapplied = "", nil, "", nil
+	a.Source, a.Unapplied, a.Description, a.Disabled = b.Source, b.Unapplied, b.Description, b.Disabled
 	return reflect.DeepEqual(a, b)
 }
 
