@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -57,7 +58,10 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 		// Orphans come to us instead of to a PID 1 that may not reap them.
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	}
-	c.Journal = services.NewJournal(c.output(), services.Format(c.Settings.LogFormat))
+	c.Journal = services.NewJournal(services.JournalOptions{
+		Out: c.output(), Format: services.Format(c.Settings.LogFormat), Dir: filepath.Join(c.Root, "var/log/nix2vast"),
+		NoColor: slices.ContainsFunc(c.Settings.Environ, func(kv string) bool { return len(kv) > 9 && kv[:9] == "NO_COLOR=" }),
+	})
 	c.Log = c.Journal.Logger(zapcore.InfoLevel)
 	c.Supervisor = services.New(services.Options{
 		Log: c.Log, Journal: c.Journal, Root: c.Root, Run: c.runDirectory(), Program: "/proc/self/exe",

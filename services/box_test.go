@@ -35,7 +35,7 @@ func run(t *testing.T, o Options) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.journal = NewJournal(out, Text)
+	b.journal = NewJournal(JournalOptions{Out: out})
 	o.Journal, o.Log = b.journal, b.journal.Logger(zap.DebugLevel)
 	o.Run = filepath.Join(b.dir, "run")
 	if o.Program == "" {

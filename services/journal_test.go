@@ -33,7 +33,7 @@ func (s *stuck) String() string {
 
 func TestBlockedOutputBlocksNobody(t *testing.T) {
 	out := &stuck{free: make(chan struct{})}
-	j := NewJournal(out, Text)
+	j := NewJournal(JournalOptions{Out: out})
 	line := strings.Repeat("x", 1000)
 	done := make(chan struct{})
 	go func() {
@@ -68,7 +68,7 @@ func TestBlockedOutputBlocksNobody(t *testing.T) {
 }
 
 func TestRingIsBounded(t *testing.T) {
-	j := NewJournal(&bytes.Buffer{}, Text)
+	j := NewJournal(JournalOptions{Out: &bytes.Buffer{}})
 	line := strings.Repeat("y", 1<<10)
 	for i := range 2000 {
 		j.add("web", time.Now(), fmt.Sprint(i, line))
@@ -92,7 +92,7 @@ func TestRingIsBounded(t *testing.T) {
 }
 
 func TestLines(t *testing.T) {
-	j := NewJournal(&bytes.Buffer{}, Text)
+	j := NewJournal(JournalOptions{Out: &bytes.Buffer{}})
 	j.add("a", time.Now(), "one", "two")
 	j.add("b", time.Now(), "three")
 	_, more, _ := j.Lines("", 0, time.Time{}, 0)
@@ -130,10 +130,10 @@ func TestLines(t *testing.T) {
 func TestOutputFormats(t *testing.T) {
 	at := time.Date(2025, 9, 14, 14, 24, 37, 5e6, time.FixedZone("", 7200))
 	var out bytes.Buffer
-	j := NewJournal(&out, Text)
+	j := NewJournal(JournalOptions{Out: &out})
 	j.add("web", at, "hello")
 	j.Flush(time.Minute)
-	j = NewJournal(&out, JSON)
+	j = NewJournal(JournalOptions{Out: &out, Format: JSON})
 	j.add("web", at, "say \"hi\" \xff")
 	j.Flush(time.Minute)
 	text, object, _ := strings.Cut(out.String(), "\n")
@@ -147,8 +147,8 @@ func TestOutputFormats(t *testing.T) {
 }
 
 func TestPipe(t *testing.T) {
-	j := NewJournal(&bytes.Buffer{}, Text)
-	p, err := j.open("web")
+	j := NewJournal(JournalOptions{Out: &bytes.Buffer{}})
+	p, err := j.open("web", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestPipe(t *testing.T) {
 	for _, l := range lines {
 		got = append(got, l.Text)
 	}
-	want := []string{"one", "two\r", "prompt> ", long, "tail"}
+	want := []string{"one", "two", "prompt> ", long, "tail"}
 	if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
 		t.Errorf("got %d lines: %.200q", len(got), got)
 	}

@@ -3,9 +3,10 @@ package services
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
-	"strings"
-	"sync"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,100 +14,259 @@ import (
 
 const (
 	readSize = 64 << 10
-	lineMost = 16 << 10               // a longer line is cut in pieces of this size
 	lineWait = 200 * time.Millisecond // after which an unfinished line, such as a prompt, is shown
+
+	pipeSize  = 64 << 10 // as the kernel makes it
+	pipeGrown = 1 << 20  // where there is much to read; the most that needs no privilege
+	pipeQuiet = 10 * time.Second
+
+	// gather is how long a service that has just written is left to write more.
+	gather     = time.Millisecond
+	muchAtOnce = pipeGrown / 4 // in that time: it is not left to write more
+	drainWait  = 10 * time.Millisecond
 )
 
-// readBuffers are shared by all pipes: one is held only while there is something to read.
-var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
-
-// pipe carries what one service writes, over all its runs.
+// pipe carries what one service writes, over all its runs. Its goroutine owns the
+// fields that are not atomic.
 type pipe struct {
-	r, w    *os.File
+	w       *os.File // for the service
+	fd      int      // where we read
 	name    string
 	journal *Journal
-	partial []byte // of the last line
+	file    *logFile // nil: none
+	raw     *logFile // nil: none
+
+	rest   []byte // of the last line
+	head   []byte // what stands before the text of a line that came at headAt
+	shown  []byte // the same for an output of another form
+	headAt int64  // ms since 1970
+	grown  bool   // to pipeGrown
+	timer  *time.Timer
+
+	ready   chan struct{}
+	drains  chan chan struct{}
+	closed  chan struct{}
+	busy    atomic.Bool // read something that is not in the journal yet
+	open    atomic.Bool // rest is not empty
+	watcher atomic.Pointer[watcher]
 }
 
-// open makes the pipe of a service and reads it until the program ends.
-func (j *Journal) open(name string) (*pipe, error) {
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+// open makes the pipe of a service and reads it until the program ends. location
+// is a file that gets the bytes as they came, or "".
+func (j *Journal) open(name, location string) (*pipe, error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return nil, err
 	}
-	// Only our end: the service must find an ordinary blocking pipe.
-	if err := unix.SetNonblock(p[0], true); err != nil {
-		return nil, errors.Join(err, unix.Close(p[0]), unix.Close(p[1]))
+	p := &pipe{
+		fd: fds[0], w: os.NewFile(uintptr(fds[1]), name), name: name, journal: j, file: j.newFile(name),
+		ready: make(chan struct{}, 1), drains: make(chan chan struct{}, 1), closed: make(chan struct{}),
 	}
-	pp := &pipe{r: os.NewFile(uintptr(p[0]), name), w: os.NewFile(uintptr(p[1]), name), name: name, journal: j}
-	go pp.run()
-	return pp, nil
+	if location != "" {
+		p.raw = &logFile{journal: j, path: location, raw: true}
+	}
+	// Only our end: the service must find an ordinary blocking pipe.
+	err := unix.SetNonblock(p.fd, true)
+	if err == nil {
+		err = j.poller.add(j, p)
+	}
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(p.fd), p.w.Close())
+	}
+	go p.serve()
+	return p, nil
 }
 
-// run reads for ever: the supervisor holds the write end, so there is no end of file.
-func (p *pipe) run() {
+// wake makes the goroutine read.
+func (p *pipe) wake() {
+	select {
+	case p.ready <- struct{}{}:
+	default:
+	}
+}
+
+// serve reads until the pipe is closed: the supervisor holds the write end, so there
+// is no end of file.
+func (p *pipe) serve() {
 	defer recoveredQuietly()
-	conn, err := p.r.SyscallConn()
-	if err != nil {
+	p.timer = time.NewTimer(time.Hour)
+	p.timer.Stop()
+	for p.read() {
+	}
+	p.journal.poller.remove(p)
+	_ = unix.Close(p.fd) // of a pipe it cannot fail
+	p.file.close()
+	p.raw.close()
+}
+
+// close ends the reading once what is in the pipe has been read; a process that
+// still writes gets SIGPIPE.
+func (p *pipe) close() {
+	_ = p.w.Close()
+	close(p.closed)
+}
+
+// read returns false when reading cannot go on. A bug costs some lines: if it
+// ended the reading, the service would hang once the pipe is full.
+func (p *pipe) read() (more bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.rest, more = nil, true
+			p.journal.add(initName, time.Now(), fmt.Sprintf("BUG: panic while reading what %s writes: %v", p.name, r))
+		}
+	}()
+	var last time.Time
+	for p.journal.poller.arm(p) == nil {
+		var done chan struct{}
+		p.schedule()
+		select {
+		case <-p.ready:
+			n := 0
+			if time.Since(last) < 2*gather {
+				n, done = p.gather()
+			} else {
+				n = p.empty()
+			}
+			last = time.Now()
+			if n >= muchAtOnce {
+				last = time.Time{} // a pause would let the pipe become full
+			}
+		case done = <-p.drains:
+			p.empty()
+		case <-p.closed:
+			p.empty()
+			p.finish()
+			return false
+		case <-p.timer.C:
+			if len(p.rest) == 0 {
+				_, _ = unix.FcntlInt(uintptr(p.fd), unix.F_SETPIPE_SZ, pipeSize) // give the memory back
+				p.grown = false
+			}
+			p.finish()
+		}
+		if done != nil {
+			p.finish()
+			close(done)
+		}
+	}
+	return false
+}
+
+// schedule sets the timer to what is due while nothing comes.
+func (p *pipe) schedule() {
+	switch {
+	case len(p.rest) > 0:
+		p.timer.Reset(lineWait)
+	case p.grown:
+		p.timer.Reset(pipeQuiet)
+	default:
+		p.timer.Stop()
+	}
+}
+
+// gather reads what a busy service writes in steps of time, unarmed, until nothing
+// more comes or there is too much to wait. It also ends for one who drains. It
+// returns how much was read last.
+func (p *pipe) gather() (int, chan struct{}) {
+	for {
+		p.timer.Reset(gather)
+		select {
+		case <-p.timer.C:
+		case done := <-p.drains:
+			return p.empty(), done
+		}
+		if n := p.empty(); n == 0 || n >= muchAtOnce {
+			return n, nil
+		}
+	}
+}
+
+// empty takes what the pipe has, but not more than it can hold, and returns how
+// much that was.
+func (p *pipe) empty() int {
+	p.busy.Store(true)
+	b := buffers.Get().(*buffer)
+	total := 0
+	for total < pipeGrown {
+		had := copy(b.in[:], p.rest)
+		n, err := unix.Read(p.fd, b.in[had:had+readSize])
+		if err == unix.EINTR {
+			continue
+		}
+		if n > 0 {
+			total += n
+			p.take(b, had, had+n)
+		}
+		if n < readSize {
+			break
+		}
+	}
+	buffers.Put(b)
+	if total >= pipeSize/2 && !p.grown {
+		// Where the user's share of pipe memory is used up it stays as it is.
+		_, _ = unix.FcntlInt(uintptr(p.fd), unix.F_SETPIPE_SZ, pipeGrown)
+		p.grown = true
+	}
+	p.open.Store(len(p.rest) > 0)
+	p.busy.Store(false)
+	return total
+}
+
+// drain waits until what the pipe holds now is in the journal, an unfinished line
+// too: the last words of a process that has ended. It gives up after 10 ms, since a
+// process that lives on may write faster than anybody reads.
+func (p *pipe) drain() {
+	if !p.holds() {
 		return
 	}
-	for {
-		var buf *[readSize]byte
-		var n int
-		var readErr error
-		err := conn.Read(func(fd uintptr) bool {
-			buf = readBuffers.Get().(*[readSize]byte)
-			n, readErr = unix.Read(int(fd), buf[:])
-			if readErr == unix.EAGAIN {
-				readBuffers.Put(buf)
-				return false
-			}
-			return true
-		})
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			p.flush()
-		case err != nil:
-			return
-		default:
-			p.take(buf[:max(n, 0)])
-			readBuffers.Put(buf)
-		}
+	timer := time.NewTimer(drainWait)
+	defer timer.Stop()
+	done := make(chan struct{})
+	select {
+	case p.drains <- done:
+	case <-timer.C:
+		return
+	}
+	select {
+	case <-done:
+	case <-timer.C:
 	}
 }
 
-// take splits what was read into lines and keeps the unfinished rest.
-func (p *pipe) take(b []byte) {
-	at := time.Now()
-	var lines []string
-	for len(b) > 0 {
-		part, rest, whole := bytes.Cut(b, []byte("\n"))
-		if room := lineMost - len(p.partial); len(part) > room {
-			part, rest, whole = part[:room], b[room:], true
-		}
-		p.partial = append(p.partial, part...)
-		if b = rest; whole {
-			lines = append(lines, string(p.partial))
-			p.partial = p.partial[:0]
-		}
-	}
-	if len(lines) > 0 {
-		p.journal.add(p.name, at, lines...)
-	}
-	var until time.Time
-	if len(p.partial) > 0 {
-		until = at.Add(lineWait)
-	}
-	_ = p.r.SetReadDeadline(until) // the pipe is pollable: it cannot fail
+// holds says whether there is something that is not in the journal yet.
+func (p *pipe) holds() bool {
+	waiting, err := unix.IoctlGetInt(p.fd, unix.TIOCINQ)
+	return err == nil && waiting > 0 || p.busy.Load() || p.open.Load()
 }
 
-// flush shows the unfinished line.
-func (p *pipe) flush() {
-	if len(p.partial) > 0 {
-		p.journal.add(p.name, time.Now(), strings.TrimRight(string(p.partial), "\r"))
-		p.partial = p.partial[:0]
+// watch calls found once, on the goroutine of the pipe, when a text is written
+// from now on. It replaces what was watched for before; "" ends that.
+func (p *pipe) watch(text string, found func()) {
+	if text == "" {
+		p.watcher.Store(nil)
+		return
 	}
-	_ = p.r.SetReadDeadline(time.Time{})
+	p.watcher.Store(&watcher{text: []byte(text), found: found})
+}
+
+// watcher looks for a text in a stream.
+type watcher struct {
+	text  []byte
+	found func()
+	tail  []byte // the latest bytes, fewer than the text has
+}
+
+func (w *watcher) sees(b []byte) bool {
+	keep := len(w.text) - 1
+	seam := append(w.tail, b[:min(keep, len(b))]...)
+	if bytes.Contains(seam, w.text) || bytes.Contains(b, w.text) {
+		return true
+	}
+	if len(b) >= keep {
+		seam = b
+	}
+	w.tail = slices.Clone(seam[max(0, len(seam)-keep):])
+	return false
 }
 
 func recoveredQuietly() { _ = recover() }

@@ -237,7 +237,7 @@ func (s *Supervisor) files(r *record, attr *syscall.ProcAttr, main bool, p *star
 		}
 	}
 	if r.pipe == nil {
-		if r.pipe, err = s.opts.Journal.open(r.Name); err != nil {
+		if r.pipe, err = s.opts.Journal.open(r.Name, r.LogLocation); err != nil {
 			return nil, fmt.Errorf("opening the pipe for the output: %w", err)
 		}
 	}

@@ -147,7 +147,7 @@ func TestWatchdog(t *testing.T) {
 
 // TestPauseIsNoWatchdogFailure: deadlines move on by the time for which the whole container stood still.
 func TestPauseIsNoWatchdogFailure(t *testing.T) {
-	s := New(Options{Log: NewJournal(os.Stderr, Text).Logger(zap.ErrorLevel)})
+	s := New(Options{Log: NewJournal(JournalOptions{Out: os.Stderr}).Logger(zap.ErrorLevel)})
 	at := time.Now()
 	r := &record{watchdogAt: at, deadline: at}
 	s.order = []*record{r, {}}
