@@ -19,7 +19,7 @@ func (s *Supervisor) terminate(r *record) {
 		return
 	}
 	if r.started && !r.ending && r.exit.Cause == "" && len(r.ExecStop) > 0 {
-		s.run(r, "ExecStop", r.ExecStop, func(Exit) { s.quit(r) })
+		s.runCommands(r, "ExecStop", r.ExecStop, func(Exit) { s.quit(r) })
 		return
 	}
 	s.quit(r)
@@ -110,7 +110,7 @@ func (s *Supervisor) ends(r *record, x Exit) {
 	if !r.stopped && x.Cause != Skipped && x.Cause != Dependency && len(r.ExecStopPost) > 0 {
 		r.stopped = true
 		r.deadline = time.Now().Add(time.Duration(r.TimeoutStopSec))
-		s.run(r, "ExecStopPost", r.ExecStopPost, func(Exit) { s.collect(r) })
+		s.runCommands(r, "ExecStopPost", r.ExecStopPost, func(Exit) { s.collect(r) })
 		return
 	}
 	s.tidy(r)

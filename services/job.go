@@ -7,21 +7,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// run runs the commands of one field, one after the other, then calls then: with
+// runCommands runs the commands of one field, one after the other, then calls then: with
 // how the first that failed ended, or with a good end. It returns at once.
-func (s *Supervisor) run(r *record, field string, list Commands, then func(Exit)) {
+func (s *Supervisor) runCommands(r *record, field string, list Commands, then func(Exit)) {
 	if len(list) == 0 {
 		then(Exit{})
 		return
 	}
 	p, err := s.fork(r, list[0], false)
 	if noRoom(err) {
-		s.noRoom(r, err, func() { s.run(r, field, list, then) })
+		s.noRoom(r, err, func() { s.runCommands(r, field, list, then) })
 		return
 	}
 	if err != nil {
 		if list[0].IgnoreFailure {
-			s.run(r, field, list[1:], then)
+			s.runCommands(r, field, list[1:], then)
 			return
 		}
 		then(Exit{Err: fmt.Errorf("%s: %w", field, err)})
@@ -49,7 +49,7 @@ func (s *Supervisor) jobEnded(r *record, x Exit) {
 		j.then(x)
 		return
 	}
-	s.run(r, j.field, j.list[1:], j.then)
+	s.runCommands(r, j.field, j.list[1:], j.then)
 }
 
 // abandonJob ends the command that runs now, and the service with it; then

@@ -36,13 +36,13 @@ func (s *Supervisor) launch(r *record) {
 		len(r.ExecCondition)+len(r.ExecStartPre)+len(r.ExecStartPost) > 0) {
 		r.deadline = r.begun.Add(time.Duration(r.TimeoutStartSec))
 	}
-	s.run(r, "ExecCondition", r.ExecCondition, func(x Exit) {
+	s.runCommands(r, "ExecCondition", r.ExecCondition, func(x Exit) {
 		if x.Err == nil && x.Signal == 0 && x.Code >= 1 && x.Code <= 254 {
 			s.ends(r, Exit{Cause: Skipped, Why: fmt.Sprintf("ExecCondition ended with %d", x.Code)})
 			return
 		}
 		s.goOn(r, x, func() {
-			s.run(r, "ExecStartPre", r.ExecStartPre, func(x Exit) { s.goOn(r, x, func() { s.startMain(r) }) })
+			s.runCommands(r, "ExecStartPre", r.ExecStartPre, func(x Exit) { s.goOn(r, x, func() { s.startMain(r) }) })
 		})
 	})
 }
@@ -152,7 +152,7 @@ func (s *Supervisor) watching(r *record) context.Context {
 
 // post runs ExecStartPost; then the service is ready, or a oneshot done.
 func (s *Supervisor) post(r *record) {
-	s.run(r, "ExecStartPost", r.ExecStartPost, func(x Exit) {
+	s.runCommands(r, "ExecStartPost", r.ExecStartPost, func(x Exit) {
 		if r.Type == Oneshot {
 			r.started = x.Success()
 			s.ends(r, x)

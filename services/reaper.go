@@ -100,7 +100,7 @@ func (s *Supervisor) exited(r *record, pid int, x Exit) {
 		r.deadline = time.Now().Add(time.Duration(r.TimeoutStopSec))
 	case r.state == Ready && r.success(r.exit) && !r.RemainAfterExit && len(r.ExecStop) > 0:
 		r.deadline = time.Now().Add(time.Duration(r.TimeoutStopSec))
-		s.run(r, "ExecStop", r.ExecStop, func(Exit) { s.collect(r) })
+		s.runCommands(r, "ExecStop", r.ExecStop, func(Exit) { s.collect(r) })
 	default:
 		s.collect(r)
 	}

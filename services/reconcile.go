@@ -20,7 +20,7 @@ type Changes struct {
 // Reconcile makes list the set of services: those that are not in it are stopped
 // and forgotten, new ones started, and those whose definition differs restarted
 // where they run. The others are not touched. A definition that is wrong changes
-// nothing at all.
+// nothing at all; a dependency that is wrong is cut, as by Add, and logged.
 func (s *Supervisor) Reconcile(ctx context.Context, list []Service) (Changes, error) {
 	var changes Changes
 	var errs []error
@@ -28,7 +28,7 @@ func (s *Supervisor) Reconcile(ctx context.Context, list []Service) (Changes, er
 		list[i] = list[i].WithDefaults()
 		errs = append(errs, list[i].Validate())
 	}
-	if err := errors.Join(append(errs, Check(list))...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return changes, err
 	}
 	err := s.ask(ctx, func() {
@@ -71,8 +71,9 @@ func (s *Supervisor) Reconcile(ctx context.Context, list []Service) (Changes, er
 		}
 		s.stopMarked() // with what the old definitions say
 		s.replace()
-		errs = append(errs, s.connect(func(string) bool { return true })...)
-		errs = append(errs, s.startAdded(added)...)
+		for _, err := range append(s.connect(func(string) bool { return true }), s.startAdded(added)...) {
+			s.opts.Log.Warn(err.Error())
+		}
 		s.settle()
 		s.tell()
 	})

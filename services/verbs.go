@@ -186,7 +186,7 @@ func (s *Supervisor) reload(r *record) {
 		r.reloading = true
 		_ = unix.Kill(r.pid, r.ReloadSignal.number())
 	}
-	s.run(r, "ExecReload", r.ExecReload, func(x Exit) {
+	s.runCommands(r, "ExecReload", r.ExecReload, func(x Exit) {
 		switch {
 		case !x.Success():
 			r.note = "the reload failed: " + x.String()
