@@ -89,8 +89,8 @@ def summary(results):
         ours = results.median(figure, "init")
         if not results.values(figure, "init") and results.error(figure, "init") is None:
             continue
-        floor = results.median(figure, figure.floor)
-        name, best = results.best(figure)
+        floor = results.median(figure, figure.floor) if figure.ratios else None
+        name, best = results.best(figure) if figure.ratios else (None, None)
         peer = f"{name} {number(best)}" if name else "–"
         shown = f"{number(ours)} {figure.unit}".strip() if ours is not None else results.error(figure, "init")
         rows.append(f"| {figure.title} | {shown} | {number(floor)} | {ratio(ours, floor)} | {peer} | "
@@ -115,7 +115,7 @@ def details(results):
     """Every init that took a test: median [least–most], and the ratio to the floor."""
     parts = []
     for figure in FIGURES:
-        floor = results.median(figure, figure.floor)
+        floor = results.median(figure, figure.floor) if figure.ratios else None
         rows = []
         for name in results.adapters():
             text = cell(results, figure, name)
