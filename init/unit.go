@@ -101,13 +101,6 @@ func loadedUnit(s services.Status, svc services.Service, fileState string) Unit 
 	if svc.RestartSec != nil {
 		restart = strconv.FormatInt(time.Duration(*svc.RestartSec).Microseconds(), 10)
 	}
-	words := func(names []string) string {
-		var units []string
-		for _, n := range names {
-			units = append(units, n+".service")
-		}
-		return strings.Join(units, " ")
-	}
 	u := Unit{
 		{"Type", string(s.Type)},
 		{"Restart", string(svc.Restart)},
@@ -151,6 +144,15 @@ func loadedUnit(s services.Status, svc services.Service, fileState string) Unit 
 		Property{"CanStart", "yes"}, Property{"CanStop", "yes"},
 		Property{"CanReload", yesNo(len(svc.ExecReload) > 0 || svc.Type == services.NotifyReload)},
 		Property{"NeedDaemonReload", "no"})
+}
+
+// words are the names of units.
+func words(names []string) string {
+	units := make([]string, len(names))
+	for i, n := range names {
+		units[i] = n + ".service"
+	}
+	return strings.Join(units, " ")
 }
 
 // mainStatus is the exit code, or the number of the signal.

@@ -63,6 +63,11 @@ func (s *Supervisor) startMain(r *record) {
 		return
 	}
 	cmd := r.ExecStart[r.command]
+	r.stopWatching()
+	if err := s.watchReadyLine(r); err != nil { // before it can write it
+		s.ends(r, Exit{Err: err})
+		return
+	}
 	p, err := s.fork(r, cmd, true)
 	if noRoom(err) {
 		s.noRoom(r, err, func() { s.startMain(r) })
@@ -118,22 +123,37 @@ func (r *record) addGroup(pgid int) {
 
 // awaitReady watches the run until something says that it can serve.
 func (s *Supervisor) awaitReady(r *record, p started) {
-	ctx := s.watching(r)
-	ready := func() { // on the goroutine of Run
-		if r.state == Starting && r.pid == p.pid && r.job == nil {
-			s.post(r)
-			s.settle()
-		}
-	}
+	ctx, ready := s.watching(r), s.readyOf(r)
 	if p.notification != nil {
 		s.readNotificationFd(ctx, r.Name, p.notification, ready)
-	}
-	if r.ReadyLine != "" {
-		r.pipe.watch(r.ReadyLine, func() { go s.later(ctx, r.Name, ready) })
 	}
 	if r.Probe != nil {
 		s.startProbe(ctx, r, ready)
 	}
+}
+
+// readyOf is what makes this run of the service ready, on the goroutine of Run.
+func (s *Supervisor) readyOf(r *record) func() {
+	run := r.invocation
+	return func() {
+		if r.state == Starting && r.invocation == run && r.pid != 0 && r.job == nil {
+			s.post(r)
+			s.settle()
+		}
+	}
+}
+
+// watchReadyLine looks for ReadyLine in what the service is going to write.
+func (s *Supervisor) watchReadyLine(r *record) error {
+	if r.ReadyLine == "" {
+		return nil
+	}
+	if err := s.openPipe(r); err != nil {
+		return err
+	}
+	ready := s.readyOf(r)
+	r.pipe.watch(r.ReadyLine, func() { go s.later(context.Background(), r.Name, ready) })
+	return nil
 }
 
 // later runs do on the goroutine of Run, unless ctx ends first.
@@ -144,7 +164,9 @@ func (s *Supervisor) later(ctx context.Context, name string, do func()) {
 
 // watching returns a context that ends with this run of the service.
 func (s *Supervisor) watching(r *record) context.Context {
-	r.stopWatching()
+	if r.watch != nil {
+		r.watch()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.watch = cancel
 	return ctx

@@ -236,10 +236,8 @@ func (s *Supervisor) files(r *record, attr *syscall.ProcAttr, main bool, p *star
 			return nil, fmt.Errorf("opening an empty standard input: %w", err)
 		}
 	}
-	if r.pipe == nil {
-		if r.pipe, err = s.opts.Journal.open(r.Name, r.LogLocation); err != nil {
-			return nil, fmt.Errorf("opening the pipe for the output: %w", err)
-		}
+	if err := s.openPipe(r); err != nil {
+		return nil, err
 	}
 	in, out, errOut, done, err := r.standard(r.pipe.w, s.stdin)
 	if err != nil {
@@ -267,6 +265,16 @@ func (s *Supervisor) files(r *record, attr *syscall.ProcAttr, main bool, p *star
 	p.notification = reader
 	closeFiles := done
 	return func() { writer.Close(); closeFiles() }, nil
+}
+
+// openPipe makes the pipe for what a service writes, the first time.
+func (s *Supervisor) openPipe(r *record) (err error) {
+	if r.pipe == nil {
+		if r.pipe, err = s.opts.Journal.open(r.Name, r.LogLocation); err != nil {
+			return fmt.Errorf("opening the pipe for the output: %w", err)
+		}
+	}
+	return nil
 }
 
 // emptyInput is /dev/null, or the read end of a closed pipe in a container

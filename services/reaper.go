@@ -14,7 +14,11 @@ import (
 // thread-group leader, which is that same thread; children that os/exec makes
 // elsewhere in the process belong to other threads, so this never takes a status
 // from them. Without the flag one in seven of their statuses is lost.
+//
+// All are collected before the first is looked at, since the list of adopted
+// children, which that may need, has to be read again after each collection.
 func (s *Supervisor) reap() {
+	s.collected = s.collected[:0]
 	for {
 		var ws syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|unix.WNOTHREAD, nil)
@@ -24,22 +28,33 @@ func (s *Supervisor) reap() {
 		if err != nil || pid <= 0 {
 			break
 		}
-		r := s.pids[pid]
-		switch {
-		case ws.Stopped():
-			s.halted(r, pid, ws.StopSignal())
-		case r != nil:
-			delete(s.pids, pid)
-			s.adoptedNow = false
-			s.exited(r, pid, exitOf(ws))
-		default:
+		if s.pids[pid] == nil && !ws.Stopped() {
 			delete(s.owners, pid)
-			s.adoptedNow = false
 			s.orphans++
+			continue
+		}
+		s.collected = append(s.collected, collected{pid, ws})
+	}
+	s.adoptedNow = false
+	for _, c := range s.collected {
+		r := s.pids[c.pid]
+		switch {
+		case r == nil: // it has named another main process since
+		case c.ws.Stopped():
+			s.halted(r, c.pid, c.ws.StopSignal())
+		default:
+			delete(s.pids, c.pid)
+			s.exited(r, c.pid, exitOf(c.ws))
 		}
 	}
 	s.checkRemains()
 	s.settle()
+}
+
+// collected is what wait4 said of one child.
+type collected struct {
+	pid int
+	ws  syscall.WaitStatus
 }
 
 // halted is a stop by a signal, which is no end. A Ctrl-Z of the main command,

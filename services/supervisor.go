@@ -53,6 +53,7 @@ type Supervisor struct {
 
 	replacing  bool          // some definition waits for an end
 	datagram   []byte        // for notifications
+	collected  []collected   // by the reaper in this pass
 	owners     map[int]owner // of adopted children
 	askAt      time.Time     // when one of them is asked again; zero: never
 	children   []int         // the adopted ones

@@ -219,6 +219,20 @@ func TestNotificationFd(t *testing.T) {
 	b.untilState("a", Ready)
 }
 
+func TestReadyLine(t *testing.T) {
+	b := run(t, Options{})
+	at := sh("at", "echo 'listening on 80'; exec sleep 60") // before anybody could look
+	at.ReadyLine = "listening on"
+	never := sh("never", "echo 'listen'; echo 'ing on 80'; exec sleep 60")
+	never.ReadyLine = "listening on"
+	b.add(at, never)
+	b.untilState("at", Ready)
+	b.untilLine("never", "ing on 80")
+	if s := b.service("never"); s.State != Starting {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestDescriptorStore(t *testing.T) {
 	b := run(t, Options{})
 	svc := talker(t, "a", `if [ -n "$LISTEN_FDS" ]; then exec say fd READY=1 wait; else exec say 'fd:FDSTORE=1|FDNAME=mine' 'fd:FDSTORE=1|FDNAME=more' READY=1 wait; fi`)
