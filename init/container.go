@@ -53,6 +53,7 @@ const warmThreads = 24
 // must be called on the program's main goroutine, locked to the main thread.
 // signals brings every signal but SIGCHLD, child SIGCHLD.
 func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
+	hurry()
 	alone := os.Getpid() == 1
 	if !alone {
 		// Orphans come to us instead of to a PID 1 that may not reap them.

@@ -92,13 +92,13 @@ func again(svc services.Service, first string) error {
 // its name in messages. environ is what a process-compose file may refer to.
 func fromConfig(root, file string, config image.Config, environ []string) (list []services.Service, files []modular.File, err error) {
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(config.Services)) {
-		raw := config.Services[name]
-		line := image.Line(raw)
-		svc, err := services.Parse(name, raw)
-		if err != nil {
+	names := slices.Sorted(maps.Keys(config.Services))
+	parsed, bad := services.ParseAll(names, func(name string) []byte { return config.Services[name] })
+	for i, svc := range parsed {
+		line := image.Line(config.Services[names[i]])
+		if bad[i] != nil {
 			problems := services.Problems{File: file}
-			problems.AddErr(line, err)
+			problems.AddErr(line, bad[i])
 			errs = append(errs, problems.Err())
 			continue
 		}

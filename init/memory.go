@@ -3,6 +3,7 @@ package boot
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -10,11 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// bootMemory is what boot may take, in bytes, before the garbage collector runs.
+const bootMemory = 64 << 20
+
+// hurry puts the garbage collector off: during boot it would take the processor
+// from the first login, for memory that releaseMemory gives back at once.
+func hurry() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(bootMemory)
+}
+
 // releaseMemory gives back what boot needed and waiting does not: the free part
 // of the heap, and the pages of our own program, most of which never run again.
 // Mapped pages are the last that the kernel takes from a container at its memory
 // limit; unmapped ones come back from the page cache when they are wanted.
 func releaseMemory() error {
+	debug.SetGCPercent(100)
+	debug.SetMemoryLimit(math.MaxInt64)
 	debug.FreeOSMemory()
 	self, err := os.Executable()
 	if err != nil {

@@ -36,13 +36,12 @@ func NewSupervised(file, dir, version string) (*Container, error) {
 var Supervised = Step{Name: "services", Run: func(ctx context.Context, c *Container) (string, error) {
 	var errs []error
 	var list []services.Service
-	for _, name := range slices.Sorted(maps.Keys(c.Config.Services)) {
-		svc, err := services.Parse(name, c.Config.Services[name])
-		if err != nil {
-			errs = append(errs, err)
-			continue
+	names := slices.Sorted(maps.Keys(c.Config.Services))
+	parsed, bad := services.ParseAll(names, func(name string) []byte { return c.Config.Services[name] })
+	for i, svc := range parsed {
+		if errs = append(errs, bad[i]); bad[i] == nil {
+			list = append(list, svc)
 		}
-		list = append(list, svc)
 	}
 	if err := c.Supervisor.SetEnviron(ctx, c.Environ); err != nil {
 		return "", err

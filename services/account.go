@@ -233,7 +233,7 @@ func (x *Execution) directory(u *user.User) string {
 	if dir == "~" {
 		dir = u.HomeDir
 	}
-	if dir == "" {
+	if dir == "" || dir == "/" {
 		return "/"
 	}
 	if st, err := os.Stat(dir); optional && (err != nil || !st.IsDir()) {

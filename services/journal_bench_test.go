@@ -67,7 +67,7 @@ func BenchmarkPump(b *testing.B) {
 			b.SetBytes(int64(c.bytes))
 			for b.Loop() {
 				cmd := exec.Command("/proc/self/exe", "pump", fmt.Sprint(c.bytes), fmt.Sprint(c.chunk))
-				cmd.Stdout = p.w
+				cmd.Stdout = end(b, p)
 				if err := cmd.Run(); err != nil {
 					b.Fatal(err)
 				}

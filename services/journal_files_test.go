@@ -65,7 +65,7 @@ func openPipe(t *testing.T, j *Journal, location string) *pipe {
 
 func write(t *testing.T, p *pipe, text string) {
 	t.Helper()
-	if _, err := p.w.WriteString(text); err != nil {
+	if _, err := end(t, p).WriteString(text); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -156,7 +156,7 @@ func TestPipe(t *testing.T) {
 	defer cancel()
 	long := strings.Repeat("z", lineMost)
 	for _, part := range []string{"one\ntw", "o\r\n", "prompt> ", long + "tail\n"} {
-		if _, err := p.w.WriteString(part); err != nil {
+		if _, err := end(t, p).WriteString(part); err != nil {
 			t.Fatal(err)
 		}
 		if part == "prompt> " { // shown though the line is not finished

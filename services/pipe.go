@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +31,7 @@ const (
 // pipe carries what one service writes, over all its runs. Its goroutine owns the
 // fields that are not atomic.
 type pipe struct {
-	w       *os.File // for the service
+	w       *os.File // for the service; nil where it can be opened when it is needed
 	fd      int      // where we read
 	name    string
 	journal *Journal
@@ -43,6 +45,7 @@ type pipe struct {
 	grown  bool   // to pipeGrown
 	timer  *time.Timer
 
+	started sync.Once
 	ready   chan struct{}
 	drains  chan chan struct{}
 	closed  chan struct{}
@@ -54,31 +57,71 @@ type pipe struct {
 // open makes the pipe of a service and reads it until the program ends. location
 // is a file that gets the bytes as they came, or "".
 func (j *Journal) open(name, location string) (*pipe, error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+	fd, w, err := newPipe(name)
+	if err != nil {
 		return nil, err
 	}
 	p := &pipe{
-		fd: fds[0], w: os.NewFile(uintptr(fds[1]), name), name: name, journal: j, file: j.newFile(name),
+		fd: fd, w: w, name: name, journal: j, file: j.newFile(name),
 		ready: make(chan struct{}, 1), drains: make(chan chan struct{}, 1), closed: make(chan struct{}),
 	}
 	if location != "" {
 		p.raw = &logFile{journal: j, path: location, raw: true}
 	}
-	// Only our end: the service must find an ordinary blocking pipe.
-	err := unix.SetNonblock(p.fd, true)
-	if err == nil {
-		err = j.poller.add(j, p)
+	if err := j.poller.add(j, p); err != nil {
+		return nil, errors.Join(err, unix.Close(p.fd), p.closeWriter())
 	}
-	if err != nil {
-		return nil, errors.Join(err, unix.Close(p.fd), p.w.Close())
-	}
-	go p.serve()
 	return p, nil
 }
 
+// newPipe makes a pipe that never ends. One descriptor that reads and writes
+// keeps it open: each that init holds has to be closed in each child that it
+// forks, which with a thousand services takes longer than all the rest of a
+// start. Without a /proc to open it by, the write end stays open.
+func newPipe(name string) (fd int, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return 0, nil, err
+	}
+	fd, err = unix.Open(descriptorPath(fds[0]), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err == nil {
+		return fd, nil, errors.Join(unix.Close(fds[0]), unix.Close(fds[1]))
+	}
+	// Only our end: the service must find an ordinary blocking pipe.
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return 0, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
+	}
+	return fds[0], os.NewFile(uintptr(fds[1]), name), nil
+}
+
+func descriptorPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+
+// writer is the end that a process of the service gets; release closes our copy.
+func (p *pipe) writer() (w *os.File, release func(), err error) {
+	if p.w != nil {
+		return p.w, func() {}, nil
+	}
+	fd, err := unix.Open(descriptorPath(p.fd), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the pipe for the output: %w", err)
+	}
+	w = os.NewFile(uintptr(fd), p.name)
+	return w, func() { w.Close() }, nil
+}
+
+func (p *pipe) closeWriter() error {
+	if p.w == nil {
+		return nil
+	}
+	return p.w.Close()
+}
+
+// start starts the goroutine, which a service that never writes does without.
+func (p *pipe) start() { p.started.Do(func() { go p.serve() }) }
+
 // wake makes the goroutine read.
 func (p *pipe) wake() {
+	p.start()
 	select {
 	case p.ready <- struct{}{}:
 	default:
@@ -102,8 +145,9 @@ func (p *pipe) serve() {
 // close ends the reading once what is in the pipe has been read; a process that
 // still writes gets SIGPIPE.
 func (p *pipe) close() {
-	_ = p.w.Close()
+	_ = p.closeWriter()
 	close(p.closed)
+	p.start()
 }
 
 // read returns false when reading cannot go on. A bug costs some lines: if it
@@ -222,6 +266,7 @@ func (p *pipe) drain() {
 	timer := time.NewTimer(drainWait)
 	defer timer.Stop()
 	done := make(chan struct{})
+	p.start()
 	select {
 	case p.drains <- done:
 	case <-timer.C:

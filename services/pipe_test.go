@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -43,7 +44,7 @@ func TestDrainHasTheLastWords(t *testing.T) {
 	}
 	// One that writes for ever holds nobody up.
 	cmd := exec.Command("yes")
-	cmd.Stdout = p.w
+	cmd.Stdout = end(t, p)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func TestBinaryFlood(t *testing.T) {
 	for i := range flood {
 		flood[i] = byte(random.Uint32())
 	}
-	if _, err := p.w.Write(flood); err != nil {
+	if _, err := end(t, p).Write(flood); err != nil {
 		t.Fatal(err)
 	}
 	euros := strings.Repeat("€", lineMost) // does not fit the size of a piece
@@ -166,7 +167,8 @@ func TestClosedOutput(t *testing.T) {
 	j := NewJournal(JournalOptions{Out: io.Discard})
 	p := openPipe(t, j, "")
 	cmd := exec.Command("/bin/sh", "-c", "echo hello; exec >&- 2>&-; exec sleep 0.5")
-	cmd.Stdout, cmd.Stderr = p.w, p.w
+	cmd.Stdout = end(t, p)
+	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -330,4 +332,15 @@ func TestFailingOutputSaysWhatItLacks(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the output has %q, want %q", got, want)
 	}
+}
+
+// end is the writing end of a pipe, as a process gets it.
+func end(t testing.TB, p *pipe) *os.File {
+	t.Helper()
+	w, release, err := p.writer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return w
 }

@@ -21,7 +21,7 @@ type poller struct {
 	pipes map[int]*pipe
 }
 
-// add begins to watch a pipe, unarmed.
+// add begins to watch a pipe, armed.
 func (o *poller) add(j *Journal, p *pipe) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -36,7 +36,7 @@ func (o *poller) add(j *Journal, p *pipe) error {
 		o.fd, o.file, o.pipes = fd, os.NewFile(uintptr(fd), "epoll"), map[int]*pipe{}
 		go o.serve(j)
 	}
-	err := unix.EpollCtl(o.fd, unix.EPOLL_CTL_ADD, p.fd, &unix.EpollEvent{Events: unix.EPOLLONESHOT, Fd: int32(p.fd)})
+	err := unix.EpollCtl(o.fd, unix.EPOLL_CTL_ADD, p.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(p.fd)})
 	if err != nil {
 		return fmt.Errorf("watching the pipe of %s: %w", p.name, err)
 	}

@@ -113,7 +113,7 @@ func (s *Supervisor) fork(r *record, cmd Command, main bool) (p started, err err
 		return p, errors.New("nothing is left of the command once its variables are replaced")
 	}
 	dir := r.directory(account)
-	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+	if st, err := os.Stat(dir); dir != "/" && (err != nil || !st.IsDir()) {
 		return p, fmt.Errorf("WorkingDirectory %s cannot be entered: %w", dir, errOr(err, syscall.ENOTDIR))
 	}
 	path, err := lookPath(argv[0], env, dir)
@@ -239,10 +239,16 @@ func (s *Supervisor) files(r *record, attr *syscall.ProcAttr, main bool, p *star
 	if err := s.openPipe(r); err != nil {
 		return nil, err
 	}
-	in, out, errOut, done, err := r.standard(r.pipe.w, s.stdin)
+	w, release, err := r.pipe.writer()
 	if err != nil {
 		return nil, err
 	}
+	in, out, errOut, closeStandard, err := r.standard(w, s.stdin)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	done = func() { closeStandard(); release() }
 	attr.Files = []uintptr{in, out, errOut}
 	if !main {
 		return done, nil

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 	"time"
 )
 
@@ -261,6 +262,36 @@ func Parse(name string, b []byte) (Service, error) {
 	svc.Name = name
 	svc = svc.WithDefaults()
 	return svc, svc.Validate()
+}
+
+// parseTogether is how many definitions one goroutine is worth.
+const parseTogether = 32
+
+// ParseAll is Parse for many: the results are in the order of the names. A
+// thousand definitions take as long to read as a hundred processes to start.
+func ParseAll(names []string, definition func(name string) []byte) ([]Service, []error) {
+	list, errs := make([]Service, len(names)), make([]error, len(names))
+	parse := func(from int) {
+		for i := from; i < min(from+parseTogether, len(names)); i++ {
+			list[i], errs[i] = Parse(names[i], definition(names[i]))
+		}
+	}
+	var done sync.WaitGroup
+	for from := parseTogether; from < len(names); from += parseTogether {
+		done.Add(1)
+		go func() {
+			defer func() {
+				if p := recover(); p != nil {
+					errs[from] = fmt.Errorf("BUG: panic while reading the services from %s on: %v", names[from], p)
+				}
+				done.Done()
+			}()
+			parse(from)
+		}()
+	}
+	parse(0)
+	done.Wait()
+	return list, errs
 }
 
 // WithDefaults returns the definition with each unset field set.

@@ -147,7 +147,7 @@ func supervise(args []string) int {
 		fmt.Fprintln(os.Stderr, "init:", err)
 		return exitConfig
 	}
-	return c.Boot([]boot.Step{boot.Control, boot.Supervised}, signals, child)
+	return c.Boot([]boot.Step{boot.Supervised, boot.Control}, signals, child)
 }
 
 // bootOrStatus is what a host's start script gets, however often it runs.
