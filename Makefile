@@ -25,10 +25,16 @@ demo: image ## boot a real container and show it; GPU=1: with a driver injected
 demo-clean: ## remove what make demo made
 	@dev/demo.sh clean
 
-test: image lint ## run every test
+test: image lint ## run every test, the fuzz targets for 30 s each
 	@dev/driver.sh prepare 535 550
 	@dev/units.sh build/units
 	@go test -timeout 15m ./...
+	@$(MAKE) --no-print-directory fuzz
+
+fuzztime = 30s
+fuzz: ## feed the readers of what others wrote; fuzztime=5m for longer
+	@printf '%s\n' services:FuzzNotification services/unitfile:FuzzUnit services/compose:FuzzCompose services/modular:FuzzModular | \
+		xargs -P 2 -I {} sh -c 'target={}; go test -run "^$$" -parallel 1 -fuzztime $(fuzztime) -fuzz "^$${target#*:}$$" ./$${target%:*} >build/fuzz-$${target#*:}.log 2>&1 && tail -n 1 build/fuzz-$${target#*:}.log || { cat build/fuzz-$${target#*:}.log; exit 255; }'
 
 bench: setup build ## measure init, each figure against peers in the same run; as root
 	@go test -run '^$$' -bench . -benchtime 25x ./cmd/init
@@ -45,4 +51,4 @@ clean: demo-clean ## remove build
 	@rm -rf build
 
 .NOTPARALLEL:
-.PHONY: help setup build image demo demo-clean test bench lint clean
+.PHONY: help setup build image demo demo-clean test fuzz bench lint clean

@@ -66,7 +66,7 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 	c.Log = c.Journal.Logger(zapcore.InfoLevel)
 	c.Supervisor = services.New(services.Options{
 		Log: c.Log, Journal: c.Journal, Root: c.Root, Run: c.runDirectory(), Program: "/proc/self/exe",
-		StopTimeout: c.Settings.StopTimeout, Alone: alone,
+		StopTimeout: c.Settings.StopTimeout, Alone: alone, Ending: c.sayEnding,
 	})
 	c.Log.Info(fmt.Sprintf("nix2vast %s on %s, pid %d", c.Version, c.Settings.Host, os.Getpid()))
 	for _, problem := range c.Problems {
@@ -107,6 +107,25 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 	return code
 }
 
+// sayEnding does not wait: nobody may be reading any more.
+func (c *Container) sayEnding() {
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				c.Log.Error("BUG: panic while notifying", zap.Any("panic", p), zap.Stack("stack"))
+			}
+		}()
+		c.notifyUp("STOPPING=1")
+	}()
+}
+
+// notifyUp passes a state on to whoever started the container.
+func (c *Container) notifyUp(state string) {
+	if err := NotifyUp(state); err != nil {
+		c.Log.Warn(err.Error())
+	}
+}
+
 // runDirectory is the run directory, or "" where none can be made; the step
 // control says why.
 func (c *Container) runDirectory() string {
@@ -137,6 +156,7 @@ func (c *Container) sayReady(ctx context.Context) {
 			return
 		}
 		if st.Phase != Booting {
+			c.notifyUp("READY=1\nSTATUS=" + string(st.Phase))
 			head := fmt.Sprintf("%s after %v", st.Phase, services.Round(time.Since(st.Since)))
 			c.Log.Info(join(head, strings.Join(append(st.faults(c.Settings.GPU), "ssh: "+st.SSH.String()), "; ")))
 			return

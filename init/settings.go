@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // Secret is a value that nothing prints: every verb of package fmt, JSON and
@@ -123,6 +125,15 @@ func Known() []Setting {
 // Environ is the environment of this process. Nothing else in this module
 // reads it.
 func Environ() []string { return os.Environ() }
+
+// NotifyUp tells whoever started this container how it is, where they asked to be
+// told: podman with --sdnotify=container, systemd-nspawn. See sd_notify(3).
+func NotifyUp(state string) error {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		return fmt.Errorf("notifying the container's manager: %w", err)
+	}
+	return nil
+}
 
 // ParseSettings reads the entries of an environment. What it cannot use it
 // leaves at the default and says so, one sentence each, without secrets.

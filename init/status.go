@@ -92,8 +92,14 @@ func phase(st Status, over, ending bool, mode string) Phase {
 	if ending {
 		return Stopping
 	}
+	states := map[string]services.State{}
 	for _, s := range st.Services {
-		if s.State == services.Starting && s.Restarts == 0 {
+		states[s.Name] = s.State
+	}
+	for _, s := range st.Services {
+		// What waits for a service that does not work is no boot that goes on.
+		stuck := states[s.WaitsFor] == services.Backoff || states[s.WaitsFor] == services.Failed
+		if s.State == services.Starting && s.Restarts == 0 && !(s.WaitsFor != "" && stuck) {
 			return Booting
 		}
 	}

@@ -44,6 +44,9 @@ func (s *Supervisor) beginEnd(reason string, code int) {
 		return
 	}
 	s.opts.Log.Info("stopping: "+reason, zap.Duration("within", s.opts.StopTimeout))
+	if s.opts.Ending != nil {
+		s.opts.Ending()
+	}
 	s.end = &ending{code: code, deadline: time.Now().Add(max(s.opts.StopTimeout-reserve, 0))}
 	s.continueEnd()
 }

@@ -29,6 +29,9 @@ type Options struct {
 	// everything 10 s after its SIGTERM.
 	StopTimeout time.Duration
 
+	// Ending is called once, when the container begins to end.
+	Ending func()
+
 	// Alone is true for PID 1: everything in its namespace is its own to end.
 	Alone bool
 }
