@@ -54,7 +54,7 @@ func TestColors(t *testing.T) {
 			t.Errorf("%q, want %q", b[:n], want)
 		}
 	}
-	if color(initName) != 0 || color("web") != color("web") || color("web") == 31 {
+	if color(initName) != 0 || color("web") == 31 {
 		t.Error("colours")
 	}
 }

@@ -38,7 +38,9 @@ func (s *Supervisor) quit(r *record) {
 	}
 	all := r.KillMode == KillGroup
 	s.signalTo(r, sig, all)
-	s.signalTo(r, unix.SIGCONT, all)
+	if !r.Foreground || isHalted(r.pid) { // a main command may count its signals
+		s.signalTo(r, unix.SIGCONT, all)
+	}
 	if r.SendSIGHUP {
 		s.signalTo(r, unix.SIGHUP, all)
 	}

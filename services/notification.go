@@ -18,7 +18,7 @@ type notification struct {
 	errno                               syscall.Errno
 	mainPID                             int
 	extend                              time.Duration // EXTEND_TIMEOUT_USEC
-	watchdogUsec                        time.Duration
+	watchdogSpan                        time.Duration
 	store, storeRemove                  bool
 	name                                string // FDNAME
 	access                              NotifyAccess
@@ -88,7 +88,7 @@ func (n *notification) set(key, value string) (err error) {
 	case "EXTEND_TIMEOUT_USEC":
 		n.extend, err = microseconds(value)
 	case "WATCHDOG_USEC":
-		n.watchdogUsec, err = microseconds(value)
+		n.watchdogSpan, err = microseconds(value)
 	case "NOTIFYACCESS":
 		n.access = NotifyAccess(value)
 		if value != "none" && value != "main" && value != "exec" && value != "all" {

@@ -28,7 +28,7 @@ func TestParseNotification(t *testing.T) {
 		"MAINPID=4711":                     {mainPID: 4711},
 		"WATCHDOG=1":                       {watchdog: "1"},
 		"WATCHDOG=trigger":                 {watchdog: "trigger"},
-		"WATCHDOG_USEC=3000000":            {watchdogUsec: 3 * time.Second},
+		"WATCHDOG_USEC=3000000":            {watchdogSpan: 3 * time.Second},
 		"EXTEND_TIMEOUT_USEC=5000000":      {extend: 5 * time.Second},
 		"FDSTORE=1\nFDNAME=listener":       {store: true, name: "listener"},
 		"FDSTOREREMOVE=1\nFDNAME=a":        {storeRemove: true, name: "a"},
@@ -68,7 +68,7 @@ func FuzzNotification(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, _ := parseNotification(b)
 		year := 366 * 24 * time.Hour
-		if n.extend < 0 || n.extend > year || n.watchdogUsec < 0 || n.watchdogUsec > year || n.mainPID < 0 || n.mainPID == 1 || n.errno > 4095 {
+		if n.extend < 0 || n.extend > year || n.watchdogSpan < 0 || n.watchdogSpan > year || n.mainPID < 0 || n.mainPID == 1 || n.errno > 4095 {
 			t.Errorf("%+v", n)
 		}
 		if n.status != nil && !utf8.ValidString(*n.status) || !utf8.ValidString(n.name) || strings.ContainsAny(n.name, ":\n") {

@@ -189,13 +189,13 @@ func (s *Supervisor) notifiedTimes(r *record, n notification) {
 			r.deadline = until
 		}
 	}
-	if n.watchdogUsec > 0 {
-		r.WatchdogSec = Duration(n.watchdogUsec)
+	if n.watchdogSpan > 0 {
+		r.WatchdogSec = Duration(n.watchdogSpan)
 	}
 	switch {
 	case n.watchdog == "trigger":
 		s.apply(r, event{kind: evFault, exit: Exit{Cause: Watchdog, Why: "it asked for it"}})
-	case r.WatchdogSec > 0 && (n.watchdog == "1" || n.watchdogUsec > 0 || n.ready) && (r.state == Starting || r.state == Ready):
+	case r.WatchdogSec > 0 && (n.watchdog == "1" || n.watchdogSpan > 0 || n.ready) && (r.state == Starting || r.state == Ready):
 		r.watchdogAt = now.Add(time.Duration(r.WatchdogSec))
 	}
 }

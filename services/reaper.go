@@ -1,6 +1,7 @@
 package services
 
 import (
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,14 +22,14 @@ func (s *Supervisor) reap() {
 	s.collected = s.collected[:0]
 	for {
 		var ws syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|unix.WNOTHREAD, nil)
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED|unix.WNOTHREAD, nil)
 		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil || pid <= 0 {
 			break
 		}
-		if s.pids[pid] == nil && !ws.Stopped() {
+		if s.pids[pid] == nil && !ws.Stopped() && !ws.Continued() {
 			delete(s.owners, pid)
 			s.orphans++
 			continue
@@ -42,6 +43,11 @@ func (s *Supervisor) reap() {
 		case r == nil: // it has named another main process since
 		case c.ws.Stopped():
 			s.halted(r, c.pid, c.ws.StopSignal())
+		case c.ws.Continued():
+			if strings.HasPrefix(r.note, haltedNote) {
+				r.note = ""
+				s.tell()
+			}
 		default:
 			delete(s.pids, c.pid)
 			s.exited(r, c.pid, exitOf(c.ws))
@@ -57,6 +63,8 @@ type collected struct {
 	ws  syscall.WaitStatus
 }
 
+const haltedNote = "halted by "
+
 // halted is a stop by a signal, which is no end. A Ctrl-Z of the main command,
 // where no shell could take it back, is undone.
 func (s *Supervisor) halted(r *record, pid int, sig syscall.Signal) {
@@ -67,7 +75,7 @@ func (s *Supervisor) halted(r *record, pid int, sig syscall.Signal) {
 		_ = unix.Kill(-pid, unix.SIGCONT)
 		return
 	}
-	r.note = "halted by " + signalName(sig) + ", until a SIGCONT"
+	r.note = haltedNote + signalName(sig) + ", until a SIGCONT"
 	s.tell()
 }
 

@@ -66,11 +66,6 @@ type job struct {
 	abandon bool // its end is waited for and changes nothing more
 }
 
-// alive says whether any process of the service is left.
-func (s *Supervisor) alive(r *record) bool {
-	return r.pid != 0 || r.job != nil || s.leftBehind(r)
-}
-
 // leftBehind says whether the service's groups have members, or processes that
 // left these are still there. A group that has none is forgotten: the kernel may
 // give its number to another.

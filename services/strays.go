@@ -184,15 +184,29 @@ func (s *Supervisor) belongs(r *record, pid int) bool {
 
 // parentOf reads the parent of a process, or 0.
 func parentOf(pid int) int {
+	if f := statOf(pid); f != nil {
+		n, _ := strconv.Atoi(f[1])
+		return n
+	}
+	return 0
+}
+
+// isHalted says whether a process was stopped by a signal, or may have been.
+func isHalted(pid int) bool {
+	f := statOf(pid)
+	return f == nil || f[0] == "T" || f[0] == "t"
+}
+
+// statOf reads what /proc/PID/stat has behind the name: the state, the parent and so on.
+func statOf(pid int) []string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		return nil
 	}
-	// The name, in parentheses, may hold anything; the state and the parent follow it.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 2 {
-		return 0
+	// The name, in parentheses, may hold anything.
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 2 {
+		return nil
 	}
-	n, _ := strconv.Atoi(fields[1])
-	return n
+	return f
 }

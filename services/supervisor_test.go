@@ -165,6 +165,24 @@ func TestStopEscalates(t *testing.T) {
 	}
 }
 
+func TestHaltedIsNotDead(t *testing.T) {
+	b := run(t, Options{})
+	b.add(sh("a", "exec sleep 60"))
+	pid := b.untilState("a", Ready).Pid
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.until("a", func(s Status) bool { return s.Note != "" }); s.Note != "halted by SIGSTOP, until a SIGCONT" || s.State != Ready || s.Pid != pid {
+		t.Errorf("%+v", s)
+	}
+	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.until("a", func(s Status) bool { return s.Note == "" }); s.State != Ready || s.Pid != pid {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestStoppedProcessIsStillStopped(t *testing.T) {
 	b := run(t, Options{})
 	b.add(sh("a", "echo up; kill -STOP $$; exec sleep 60"))

@@ -158,7 +158,7 @@ func (x *Execution) validate(bad report) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.Limit)) {
 		if _, _, err := parseLimit(name, x.Limit[name]); err != nil {
-			bad("%v", err)
+			bad("Limit: %v", err)
 		}
 	}
 	for _, list := range [][]string{x.RuntimeDirectory, x.StateDirectory, x.CacheDirectory, x.LogsDirectory, x.ConfigurationDirectory} {
@@ -262,7 +262,7 @@ var limits = map[string]int{
 func parseLimit(name, value string) (resource int, limit unix.Rlimit, err error) {
 	resource, ok := limits[name]
 	if !ok {
-		return 0, limit, fmt.Errorf("Limit: there is no %s; there are %s", name, strings.Join(slices.Sorted(maps.Keys(limits)), " "))
+		return 0, limit, fmt.Errorf("there is no %s; there are %s", name, strings.Join(slices.Sorted(maps.Keys(limits)), " "))
 	}
 	soft, hard, two := strings.Cut(value, ":")
 	if !two {
@@ -277,11 +277,11 @@ func parseLimit(name, value string) (resource int, limit unix.Rlimit, err error)
 			continue
 		}
 		if *part.to, err = strconv.ParseUint(part.text, 10, 64); err != nil {
-			return 0, limit, fmt.Errorf("Limit: %s %q is not a number, infinity, or SOFT:HARD", name, value)
+			return 0, limit, fmt.Errorf("%s %q is not a number, infinity, or SOFT:HARD", name, value)
 		}
 	}
 	if limit.Cur > limit.Max {
-		return 0, limit, fmt.Errorf("Limit: the soft value of %s %q is more than the hard one", name, value)
+		return 0, limit, fmt.Errorf("the soft value of %s %q is more than the hard one", name, value)
 	}
 	return resource, limit, nil
 }
