@@ -156,16 +156,23 @@ func (l limit) raise() error {
 	return limit{l.resource, now.Cur, l.max}.set()
 }
 
-// makeRoom leaves free memory in the heap for copies of arguments and environment.
+// makeRoom leaves free memory in the heap for copies of arguments and environment:
+// it makes them as Exec will, twice, and drops them, so that what the runtime
+// needs to keep books of them is there too.
 func (s *shim) makeRoom() {
-	size := 1 << 20
-	for _, list := range [][]string{s.argv, s.env} {
-		for _, text := range list {
-			size += len(text) + 16
+	var copies [][]*byte
+	for range 2 {
+		for _, list := range [][]string{s.argv, s.env} {
+			pointers, err := syscall.SlicePtrFromStrings(list)
+			if err != nil {
+				return // Exec will say so
+			}
+			copies = append(copies, pointers)
 		}
 	}
-	room := make([]byte, 2*size)
+	room := make([]byte, 1<<20)
 	runtime.KeepAlive(room)
+	runtime.KeepAlive(copies)
 	runtime.GC()
 }
 
