@@ -13,8 +13,9 @@ help: ## this list
 setup: ## install what this machine lacks, by apt
 	@dev/setup.sh
 
-build: ## build/init, the static program that becomes PID 1
-	@go build -trimpath -ldflags '-s -w -X main.version=$(version)' -o build/init ./cmd/init
+build: ## build/init, the static program that becomes PID 1; GOARCH=arm64: for that
+	@go build -trimpath -ldflags '-s -w' -o build/programs/exporter ./cmd/exporter
+	@go build -trimpath -ldflags '-s -w -X main.version=$(version)' -tags embed -overlay dev/embed.json -o build/init ./cmd/init
 
 image: setup build ## build/image.tar, by Nix, for docker load and podman load
 	@dev/image.sh

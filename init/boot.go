@@ -65,6 +65,7 @@ type Progress struct {
 	keys     int
 	password bool
 	problems []string
+	took     time.Duration // from began to ready, the first time; 0: not yet
 }
 
 // NewProgress starts the clock of the boot.

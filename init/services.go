@@ -58,12 +58,14 @@ func (c *Container) builtin() ([]services.Service, error) {
 	} else if !errors.Is(err, errPlatformSSH) {
 		errs = append(errs, err)
 	}
-	if c.Settings.GPU != GPUOff {
-		program, err := os.Executable()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("finding our own program for the gpu service: %w", err))
-		} else {
+	if program, err := os.Executable(); err != nil {
+		errs = append(errs, fmt.Errorf("finding our own program, for the services that run it: %w", err))
+	} else {
+		if c.Settings.GPU != GPUOff {
 			list = append(list, gpuService(program))
+		}
+		if c.Settings.MetricsAddr != "" {
+			list = append(list, metricsService(program, c.Settings.MetricsAddr))
 		}
 	}
 	if len(c.Command) > 0 {

@@ -58,6 +58,7 @@ type Settings struct {
 	GPUWait     time.Duration // longest wait for a driver that is being injected
 	StopTimeout time.Duration // for all services together, before they are killed
 	LogFormat   string        // LogText or LogJSON
+	MetricsAddr string        // host:port or :port; "": no metrics
 
 	Host      string // vast, runpod, salad, fly, kubernetes or docker
 	LoginHost string // where the world reaches our sshd; both are empty
@@ -119,6 +120,7 @@ func Known() []Setting {
 		{[]string{"NIX2VAST_LOG"}, "text (default) or json", func(s *Settings, v Variable) string {
 			return setChoice(&s.LogFormat, v, LogText, LogJSON)
 		}},
+		{[]string{"NIX2VAST_METRICS_ADDR"}, "where Prometheus gets metrics, such as :9400; off by default", setMetricsAddr},
 	}
 }
 

@@ -18,7 +18,7 @@ func TestParseSettings(t *testing.T) {
 	}{
 		{"nothing", nil, func(s Settings) bool {
 			return s.SSHPort == 22 && s.GPU == GPUAuto && s.GPUWait == 10*time.Second && s.StopTimeout == 9*time.Second &&
-				s.LogFormat == LogText && s.Host == "docker" && s.Workspace == "/workspace" && s.RootPassword == ""
+				s.LogFormat == LogText && s.Host == "docker" && s.Workspace == "/workspace" && s.RootPassword == "" && s.MetricsAddr == ""
 		}, nil},
 		{"every setting", []string{"SSH_PORT=2222", "NIX2VAST_GPU=require", "NIX2VAST_GPU_WAIT=3", "NIX2VAST_STOP_TIMEOUT=1m30s", "NIX2VAST_LOG=json", "WORKSPACE=/data/", "NIX2VAST_GLIBC_CACHE=0"}, func(s Settings) bool {
 			return s.SSHPort == 2222 && s.GPU == GPURequire && s.GPUWait == 3*time.Second && s.StopTimeout == 90*time.Second && s.LogFormat == LogJSON && s.Workspace == "/data"

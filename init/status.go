@@ -81,7 +81,10 @@ func (c *Container) status(ctx context.Context) (Status, []<-chan struct{}, erro
 	st.SSH = c.sshStatus(snap.Services, p)
 	st.Phase = phase(st, p.over, snap.Ending, c.Settings.GPU)
 	if st.Phase == Ready {
-		st.Took = readyAfter(st)
+		if p.took == 0 { // a service that is restarted later does not make the boot longer
+			p.took = readyAfter(st)
+		}
+		st.Took = p.took
 	}
 	return st, []<-chan struct{}{snap.Changed, p.changed}, nil
 }

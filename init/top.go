@@ -25,6 +25,7 @@ type Usage struct {
 	Threads   int            `json:"threads"`
 	Memory    int64          `json:"memory_bytes"` // resident, pages that are shared counted in each process
 	CPU       time.Duration  `json:"cpu_ns"`       // that the processes there are now have used
+	CPUTotal  time.Duration  `json:"cpu_total_ns"` // and those that ended, where one of them waited for it
 	Percent   float64        `json:"cpu_percent"`  // of one processor, over the span
 }
 
@@ -99,6 +100,10 @@ func usage(list []services.Status, before, now map[int]process, span time.Durati
 		u.Threads += p.threads
 		u.Memory += p.memory
 		u.CPU += p.cpu
+		u.CPUTotal += p.cpu
+		if pid != self { // whose children are the services
+			u.CPUTotal += p.waited
+		}
 		used := p.cpu
 		if old, ok := before[pid]; ok && old.start == p.start {
 			used -= old.cpu
@@ -133,8 +138,9 @@ func owner(pid int, all map[int]process, index map[int]int) (int, bool) {
 type process struct {
 	parent, group, session, threads int
 	cpu                             time.Duration
-	start                           uint64 // clock ticks after the boot of the machine
-	memory                          int64  // resident bytes
+	waited                          time.Duration // used by children that have ended and been waited for, and theirs
+	start                           uint64        // clock ticks after the boot of the machine
+	memory                          int64         // resident bytes
 }
 
 // clockTick is the unit of times in /proc: USER_HZ, 100 on every architecture that we build for.
@@ -184,7 +190,8 @@ func parseStat(b []byte) (process, bool) {
 	}
 	return process{
 		parent: int(number(4)), group: int(number(5)), session: int(number(6)), threads: int(number(20)),
-		cpu: time.Duration(number(14)+number(15)) * clockTick, start: uint64(number(22)),
+		cpu:    time.Duration(number(14)+number(15)) * clockTick,
+		waited: time.Duration(number(16)+number(17)) * clockTick, start: uint64(number(22)),
 		memory: number(24) * int64(os.Getpagesize()),
 	}, true
 }

@@ -11,7 +11,7 @@ import (
 
 func TestParseStat(t *testing.T) {
 	const line = "57 (a (b) c) R 12 50 40 0 -1 4194560 100 0 0 0 150 50 7 8 20 0 3 0 1234 99999 25 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0\n"
-	want := process{parent: 12, group: 50, session: 40, threads: 3, cpu: 2 * time.Second, start: 1234, memory: 25 * int64(os.Getpagesize())}
+	want := process{parent: 12, group: 50, session: 40, threads: 3, cpu: 2 * time.Second, waited: 150 * time.Millisecond, start: 1234, memory: 25 * int64(os.Getpagesize())}
 	if got, ok := parseStat([]byte(line)); !ok || got != want {
 		t.Errorf("%+v, %v, want %+v", got, ok, want)
 	}
@@ -40,8 +40,8 @@ func TestUsage(t *testing.T) {
 		12: {cpu: time.Hour, start: 1}, // its number was taken by another since
 	}
 	now := map[int]process{
-		1:  {threads: 9, memory: 5},
-		10: {parent: 1, group: 10, session: 10, threads: 1, memory: 100, cpu: 1500 * time.Millisecond, start: 1},
+		1:  {threads: 9, memory: 5, cpu: time.Second, waited: time.Hour},
+		10: {parent: 1, group: 10, session: 10, threads: 1, memory: 100, cpu: 1500 * time.Millisecond, waited: time.Minute, start: 1},
 		11: {parent: 10, group: 11, session: 10, threads: 2, memory: 50},               // of the session
 		12: {parent: 1, group: 10, session: 99, cpu: 500 * time.Millisecond, start: 5}, // of the group
 		13: {parent: 11, group: 13, session: 13},                                       // a grandchild with a session of its own
@@ -60,6 +60,9 @@ func TestUsage(t *testing.T) {
 	}
 	if web := got["web"]; web.Processes != 4 || web.Threads != 3 || web.Memory != 150 || web.CPU != 2*time.Second || web.Percent != 100 || web.Restarts != 2 {
 		t.Errorf("web: %+v", web)
+	}
+	if web, own := got["web"].CPUTotal, got["init"].CPUTotal; web != time.Minute+2*time.Second || own != time.Second {
+		t.Errorf("with what has ended: %v, and init %v", web, own)
 	}
 	if db := got["db"]; db.Processes != 1 || db.Percent != 0 {
 		t.Errorf("db: %+v", db)

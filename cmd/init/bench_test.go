@@ -187,9 +187,14 @@ func stopwatch(args []string) {
 // BenchmarkMemory: what PID 1 keeps in memory while sshd runs and nothing
 // happens, three seconds after it was ready.
 func BenchmarkMemory(b *testing.B) {
+	dir := b.TempDir()
+	pid, _, end := openBox(b, dir, "-e", benchKey) // writes the program
+	untilBanner(b, pid)
+	end()
 	var rss []float64
 	for b.Loop() {
-		pid, _, end := openBox(b, b.TempDir(), "-e", benchKey)
+		fromDisk(b, filepath.Join(dir, "upper", "init"))
+		pid, _, end := openBox(b, dir, "-e", benchKey)
 		untilBanner(b, pid)
 		<-time.After(3 * time.Second)
 		rss = append(rss, memory(b, pid))
@@ -198,6 +203,24 @@ func BenchmarkMemory(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(rss)/1024, "rss-MB")
 	b.ReportMetric(median(rss)/1024/8, "ratio-to-8MB")
+}
+
+// fromDisk has the kernel read a file again. One that was just written may lie in
+// the page cache in pieces of 2 MB, each of which is mapped, and counted, as a
+// whole; one that is read from disk does in small ones.
+func fromDisk(b *testing.B, file string) {
+	b.Helper()
+	f, err := os.Open(file)
+	if err == nil {
+		defer f.Close()
+		err = f.Sync()
+	}
+	if err == nil {
+		err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 // memory is the resident set of a process in KiB.

@@ -112,6 +112,9 @@ func client(args []string) int {
 	if name == completeVerb {
 		return complete(args[1:])
 	}
+	if name == boot.ExporterVerb && len(args) == 2 {
+		return runExporter(args[1])
+	}
 	v, ok := verbs[name]
 	if !ok || name != args[0] && name != "help" && name != "version" {
 		return unknownVerb(args[0])

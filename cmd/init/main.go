@@ -49,6 +49,7 @@
 //	NIX2VAST_GLIBC_CACHE   0: leave the library cache of the image's glibc alone
 //	NIX2VAST_STOP_TIMEOUT  what all services together get to stop; default 9s
 //	NIX2VAST_LOG           text (default) or json
+//	NIX2VAST_METRICS_ADDR  where Prometheus gets metrics, such as :9400; off by default
 //
 // # Exit codes
 //

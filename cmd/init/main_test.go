@@ -30,17 +30,37 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		file := filepath.Join(dir, "init")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version=test", "-o", file, ".")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			panic(string(out))
-		}
-		os.Setenv("INIT_UNDER_TEST", file)
+		os.Setenv("INIT_UNDER_TEST", buildInit(dir))
 	}
 	testscript.Main(m, map[string]func(){
 		"box": func() { os.Exit(boxMain()) },
 	})
+}
+
+// buildInit builds init in dir as make does, with the programs inside it, and as
+// it is without them, plain.
+func buildInit(dir string) string {
+	exporter, file, overlay := filepath.Join(dir, "exporter"), filepath.Join(dir, "init"), filepath.Join(dir, "embed.json")
+	inside, err := filepath.Abs("programs/exporter")
+	if err != nil {
+		panic(err)
+	}
+	replace := fmt.Sprintf(`{"Replace": {%q: %q}}`, inside, exporter)
+	if err := os.WriteFile(overlay, []byte(replace), 0o644); err != nil {
+		panic(err)
+	}
+	for _, args := range [][]string{
+		{"-o", exporter, "../exporter"},
+		{"-o", filepath.Join(dir, "plain"), "."},
+		{"-tags", "embed", "-overlay", overlay, "-o", file, "."},
+	} {
+		build := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w -X main.version=test"}, args...)...)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			panic(string(out))
+		}
+	}
+	return file
 }
 
 func TestScripts(t *testing.T) {
@@ -48,6 +68,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("INIT_UNDER_TEST", os.Getenv("INIT_UNDER_TEST"))
+			e.Setenv("BUILT", filepath.Dir(os.Getenv("INIT_UNDER_TEST")))
 			return os.Symlink(os.Getenv("INIT_UNDER_TEST"), filepath.Join(e.WorkDir, "init"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

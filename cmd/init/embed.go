@@ -1,0 +1,11 @@
+//go:build embed
+
+package main
+
+import "embed"
+
+// programs ship inside this one. make builds them first, and gives them these
+// paths with an overlay, dev/embed.json.
+//
+//go:embed programs/exporter
+var programs embed.FS
