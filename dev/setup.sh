@@ -29,6 +29,9 @@ need runc runc
 need shellcheck shellcheck
 need zsh zsh
 need fish fish
+need redis-server redis-server
+need nginx nginx-light
+need pg_ctlcluster postgresql
 if ! docker version >/dev/null 2>&1; then
 	need podman podman
 	if [ "$(id -u)" != 0 ]; then
@@ -44,7 +47,7 @@ if ! command -v go >/dev/null; then
 fi
 
 # keep_quiet COMMAND… runs an installation in which no service is started, and
-# after which an sshd that was not here before is not started at boot either.
+# after which those that were not here before are not started at boot either.
 keep_quiet() {
 	policy=/usr/sbin/policy-rc.d
 	if [ ! -e $policy ]; then
@@ -52,12 +55,18 @@ keep_quiet() {
 		as_root chmod 755 $policy
 		trap 'as_root rm -f $policy' EXIT
 	fi
-	had_sshd=$(command -v sshd || true)
+	new=
+	for service in sshd:openssh-server:ssh redis-server:redis-server:redis-server \
+		nginx:nginx-common:nginx pg_ctlcluster:postgresql-common:postgresql; do
+		command -v "${service%%:*}" >/dev/null || new="$new $service"
+	done
 	"$@"
-	if [ -z "$had_sshd" ] && command -v sshd >/dev/null; then
-		as_root env DPKG_MAINTSCRIPT_PACKAGE=openssh-server deb-systemd-helper disable ssh.service >/dev/null
-		as_root update-rc.d ssh disable >/dev/null
-	fi
+	for service in $new; do
+		command -v "${service%%:*}" >/dev/null || continue
+		unit=${service##*:} package=${service#*:}
+		as_root env DPKG_MAINTSCRIPT_PACKAGE="${package%:*}" deb-systemd-helper disable "$unit.service" >/dev/null
+		as_root update-rc.d "$unit" disable >/dev/null
+	done
 }
 
 if [ -n "$missing" ] || ! dev/debs.sh --check build/debs; then

@@ -116,32 +116,39 @@ func (c *Container) load(ctx context.Context, names ...string) error {
 		return err
 	}
 	var errs []error
+	var fresh []string
 	for _, name := range names {
 		if slices.Contains(known(snap), name) {
 			continue
 		}
 		switch unitfile.State(c.Root, name) {
-		case "", "not-found":
-			continue // the supervisor says it, with the names that there are
+		case "", "not-found": // the supervisor says it, with the names that there are
 		case "masked":
 			errs = append(errs, fmt.Errorf("the unit %s.service is masked: it links to /dev/null in /etc/systemd/system", name))
-			continue
+		default:
+			fresh = append(fresh, name)
 		}
-		errs = append(errs, c.loadOne(ctx, name, snap.Services))
+	}
+	if len(fresh) > 0 {
+		errs = append(errs, c.loadNew(ctx, fresh, snap))
 	}
 	return errors.Join(errs...)
 }
 
-func (c *Container) loadOne(ctx context.Context, name string, have []services.Status) error {
+// loadNew loads units together, since they may name each other.
+func (c *Container) loadNew(ctx context.Context, names []string, have services.Snapshot) error {
 	c.defined.mu.Lock()
 	defer c.defined.mu.Unlock()
-	list, err := c.unstarted([]string{name}, known(services.Snapshot{Services: have}), nil)
-	if err != nil && !slices.ContainsFunc(list, func(svc services.Service) bool { return svc.Name == name }) {
+	list, err := c.unstarted(names, known(have), nil)
+	there := func(name string) bool {
+		return slices.ContainsFunc(list, func(svc services.Service) bool { return svc.Name == name })
+	}
+	if err != nil && slices.ContainsFunc(names, func(name string) bool { return !there(name) }) {
 		return &refusedError{sentences(err)}
 	}
 	if err := c.Supervisor.Add(ctx, list...); err != nil {
-		return fmt.Errorf("loading %s.service: %w", name, err)
+		return fmt.Errorf("loading %s: %w", strings.Join(names, ", "), err)
 	}
-	c.defined.loaded = append(c.defined.loaded, name)
+	c.defined.loaded = append(c.defined.loaded, names...)
 	return nil
 }

@@ -1,6 +1,7 @@
 package services
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -172,5 +173,32 @@ func TestKillModes(t *testing.T) {
 	b.untilState("mixed", Stopped)
 	if got := contents(t, file); strings.Contains(got, "child-told") || !strings.Contains(got, "main-told") {
 		t.Errorf("mixed: %s", got)
+	}
+}
+
+// A stop in the middle of a reload ends that, and runs ExecStop all the same.
+func TestStopDuringReload(t *testing.T) {
+	b := run(t, Options{})
+	file := filepath.Join(b.dir, "order")
+	a := sh("a", "trap '' TERM; while :; do sleep 0.01; done")
+	a.ExecReload = Commands{shell("echo reload >> " + file + "; exec sleep 60")}
+	a.ExecStop = Commands{shell("echo stop >> " + file + "; kill -KILL $MAINPID")}
+	b.add(a)
+	b.untilState("a", Ready)
+	if err := b.Reload(b.ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for text := []byte(nil); string(text) != "reload\n"; <-tick.C {
+		text, _ = os.ReadFile(file)
+		if b.ctx.Err() != nil {
+			t.Fatal("the reload did not begin")
+		}
+	}
+	_ = b.Stop(b.ctx, "a")
+	b.until("a", func(s Status) bool { return s.State == Stopped || s.State == Failed })
+	if text, err := os.ReadFile(file); err != nil || string(text) != "reload\nstop\n" {
+		t.Errorf("%q, %v", text, err)
 	}
 }

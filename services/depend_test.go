@@ -180,3 +180,22 @@ func TestAnEssentialServiceThatGivesUpEndsAll(t *testing.T) {
 		t.Errorf("the container ended with %d", code)
 	}
 }
+
+// What a service is ordered by is taken over without ending it.
+func TestReconcileKeepsWhatIsOrderedAnew(t *testing.T) {
+	b := run(t, Options{})
+	part, meta := sh("part", "exec sleep 60"), sh("meta", "exec sleep 60")
+	b.add(part)
+	first := b.untilState("part", Ready).Pid
+	part.PartOf, part.After, part.Wants = []string{"meta"}, []string{"meta"}, []string{"meta"}
+	changes, err := b.Reconcile(b.ctx, []Service{part, meta})
+	if err != nil || len(changes.Changed) > 0 || len(changes.Added) != 1 {
+		t.Errorf("%+v, %v", changes, err)
+	}
+	b.untilState("meta", Ready)
+	if s := b.service("part"); s.State != Ready || s.Pid != first {
+		t.Errorf("%+v", s)
+	}
+	_ = b.Stop(b.ctx, "meta")
+	b.untilState("part", Stopped)
+}

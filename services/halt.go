@@ -15,6 +15,11 @@ func (s *Supervisor) terminate(r *record) {
 	if r.ending && r.job != nil { // ExecStop or ExecStopPost, after an end of its own
 		return
 	}
+	if r.job != nil && r.job.field == "ExecReload" { // no reason to leave ExecStop out
+		r.job.abandon, r.job.then = true, func(Exit) { s.terminate(r) }
+		s.killJob(r, r.KillSignal.number())
+		return
+	}
 	if s.abandonJob(r, func(Exit) { s.collect(r) }) {
 		return
 	}

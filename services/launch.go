@@ -225,7 +225,10 @@ func (s *Supervisor) adopt(r *record) {
 		return
 	}
 	// Some write the file a moment after their parent has ended.
-	r.note = "waits for " + r.PIDFile
+	if r.note == "" {
+		r.note = strings.TrimRight("waits for its daemon, "+r.PIDFile, ", ")
+		s.tell()
+	}
 	r.resume, r.spawnAt = func() { s.adopt(r) }, time.Now().Add(10*time.Millisecond)
 }
 
@@ -233,13 +236,32 @@ func (s *Supervisor) adopt(r *record) {
 // that is one of its processes, or else the only one that is left.
 func (s *Supervisor) daemonOf(r *record) (int, error) {
 	if r.PIDFile == "" {
-		left, _ := s.strays(r)
+		left, perhaps := s.strays(r)
+		if perhaps {
+			return 0, fmt.Errorf("what it left behind is just being executed: %w", fs.ErrNotExist)
+		}
 		if len(left) != 1 {
 			return 0, fmt.Errorf("it left %d processes behind and has no PIDFile to say which one is the main one", len(left))
 		}
 		return left[0], nil
 	}
-	b, err := os.ReadFile(r.PIDFile)
+	pid, err := pidIn(r.PIDFile)
+	if err == nil && !s.belongs(r, pid) {
+		err = fmt.Errorf("PIDFile %s names process %d, which is not the service's", r.PIDFile, pid)
+		if s.unclaimed(pid) && r.wroteSinceStart(r.PIDFile) {
+			return pid, nil
+		}
+	}
+	if err != nil && !r.wroteSinceStart(r.PIDFile) { // a run that was killed left it; the daemon is about to write it
+		err = fmt.Errorf("%w: %w", err, fs.ErrNotExist)
+	}
+	return pid, err
+}
+
+// pidIn reads the number of a process that exists. fs.ErrNotExist is for what
+// may be there in a moment.
+func pidIn(file string) (int, error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return 0, fmt.Errorf("reading PIDFile: %w", err)
 	}
@@ -249,13 +271,17 @@ func (s *Supervisor) daemonOf(r *record) (int, error) {
 	}
 	pid, err := strconv.Atoi(text)
 	if err != nil || pid <= 1 {
-		return 0, fmt.Errorf("PIDFile %s holds %q and not the number of a process", r.PIDFile, text)
+		return 0, fmt.Errorf("PIDFile %s holds %q and not the number of a process", file, text)
 	}
 	if unix.Kill(pid, 0) == unix.ESRCH {
-		return 0, fmt.Errorf("PIDFile %s names process %d, which does not exist: %w", r.PIDFile, pid, fs.ErrNotExist)
-	}
-	if !s.belongs(r, pid) {
-		return 0, fmt.Errorf("PIDFile %s names process %d, which is not the service's", r.PIDFile, pid)
+		return 0, fmt.Errorf("PIDFile %s names process %d, which does not exist: %w", file, pid, fs.ErrNotExist)
 	}
 	return pid, nil
+}
+
+// wroteSinceStart says whether a file has been written in this run of the service.
+// The kernel's time for files lags by a tick of its clock, at most 10 ms.
+func (r *record) wroteSinceStart(file string) bool {
+	st, err := os.Stat(file)
+	return err == nil && !st.ModTime().Before(r.begun.Add(-10*time.Millisecond))
 }

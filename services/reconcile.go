@@ -49,7 +49,7 @@ func (s *Supervisor) Reconcile(ctx context.Context, list []Service) (Changes, er
 				changes.Added = append(changes.Added, svc.Name)
 			case same(r.Service, svc):
 				changes.Same = append(changes.Same, svc.Name)
-				r.Source, r.Unapplied, r.Description, r.Disabled = svc.Source, svc.Unapplied, svc.Description, svc.Disabled
+				r.takeOver(svc)
 			default:
 				changes.Changed = append(changes.Changed, svc.Name)
 				if r.state != Stopped && r.state != Failed && r.state != Done || r.state == Failed && !svc.Disabled {
@@ -80,12 +80,19 @@ func (s *Supervisor) Reconcile(ctx context.Context, list []Service) (Changes, er
 	return changes, errors.Join(append(errs, err)...)
 }
 
-// same says whether a process by the one definition is one by the other: where
-// they were read and what they are called does not matter for that, nor whether a
-// boot starts them.
+// same says whether a process by the one definition is one by the other.
 func same(a, b Service) bool {
-	a.Source, a.Unapplied, a.Description, a.Disabled = b.Source, b.Unapplied, b.Description, b.Disabled
+	a.takeOver(b)
 	return reflect.DeepEqual(a, b)
+}
+
+// takeOver sets what does not matter to a process that runs: where its definition
+// was read, what it is called, whether a boot starts it, and what it is ordered by.
+// The last changes in a unit when another is installed that it names.
+func (svc *Service) takeOver(from Service) {
+	svc.Source, svc.Unapplied, svc.Description, svc.Disabled = from.Source, from.Unapplied, from.Description, from.Disabled
+	svc.After, svc.Before, svc.AfterStart = from.After, from.Before, from.AfterStart
+	svc.Wants, svc.PartOf, svc.Conflicts = from.Wants, from.PartOf, from.Conflicts
 }
 
 // revive adds a definition, or gives it to the record of one that was removed and

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -180,6 +181,26 @@ func (s *Supervisor) belongs(r *record, pid int) bool {
 		pid = parentOf(pid)
 	}
 	return false
+}
+
+// unclaimed says whether a process is an adopted child that nothing ties to a
+// service. nginx and PostgreSQL are such: the daemon leaves its group, and writes
+// its title over its environment.
+func (s *Supervisor) unclaimed(pid int) bool {
+	if s.pids[pid] != nil || parentOf(pid) != os.Getpid() {
+		return false
+	}
+	pgid, err := unix.Getpgid(pid)
+	if err != nil {
+		return false
+	}
+	id, _ := invocationOf(pid)
+	for _, r := range s.order {
+		if id != "" && id == r.invocation || slices.Contains(r.groups, pgid) {
+			return false
+		}
+	}
+	return true
 }
 
 // parentOf reads the parent of a process, or 0.

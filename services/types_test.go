@@ -181,15 +181,58 @@ func TestForking(t *testing.T) {
 	}
 }
 
+// A daemon such as nginx leaves its group and overwrites its environment.
+func TestForkingUnknownDaemon(t *testing.T) {
+	b := run(t, Options{})
+	one, other := filepath.Join(b.dir, "one"), filepath.Join(b.dir, "other")
+	svc := sh("one", "env -i setsid sh -c 'echo $$ > "+one+"; exec sleep 60' & while [ ! -s "+one+" ]; do sleep 0.01; done")
+	svc.Type, svc.PIDFile = Forking, one
+	b.add(svc)
+	s := b.untilState("one", Ready)
+	_ = b.Stop(b.ctx, "one")
+	b.untilState("one", Stopped)
+	if unix.Kill(s.Pid, 0) != unix.ESRCH {
+		t.Error("the daemon outlived its stop")
+	}
+
+	// What is another service's is nobody else's.
+	b.add(sh("other", "exec env -i sleep 60"))
+	pid := b.untilState("other", Ready).Pid
+	thief := sh("thief", fmt.Sprintf("echo %d > %s", pid, other))
+	thief.Type, thief.PIDFile, thief.Restart = Forking, other, RestartNo
+	b.add(thief)
+	if s := b.untilState("thief", Failed); !strings.Contains(s.Note, "which is not the service's") {
+		t.Errorf("%+v", s)
+	}
+}
+
+// /run outlives a container that is killed, and started again.
+func TestForkingStaleFile(t *testing.T) {
+	b := run(t, Options{})
+	gate, pidFile := filepath.Join(b.dir, "gate"), filepath.Join(b.dir, "pid")
+	if err := os.WriteFile(pidFile, []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(pidFile, old, old); err != nil {
+		t.Fatal(err)
+	}
+	svc := sh("a", "setsid sh -c 'while [ ! -e "+gate+" ]; do sleep 0.01; done; echo $$ > "+pidFile+"; exec sleep 60' & exit 0")
+	svc.Type, svc.PIDFile = Forking, pidFile
+	b.add(svc)
+	b.until("a", func(s Status) bool { return s.Note == "waits for its daemon, "+pidFile })
+	touch(t, gate)
+	if s := b.untilState("a", Ready); s.Pid <= 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestForkingWithoutFile(t *testing.T) {
 	b := run(t, Options{})
 	one := sh("one", "setsid sleep 60 & exit 0")
 	none := sh("none", "exit 0")
-	wrong := sh("wrong", "exit 0")
+	wrong := sh("wrong", "echo 1 > "+filepath.Join(b.dir, "pid"))
 	wrong.PIDFile = filepath.Join(b.dir, "pid")
-	if err := os.WriteFile(wrong.PIDFile, []byte("1\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	for _, svc := range []*Service{&one, &none, &wrong} {
 		svc.Type, svc.Restart = Forking, RestartNo
 		b.add(*svc)
