@@ -39,25 +39,31 @@ type logFile struct {
 	old    []int // numbers of the older files, oldest first
 	err    error // why it cannot be written; nil: it can
 	failed time.Time
-	lost   int // lines
+	lost   int // lines, since the file was told of some
+	missed int // lines, since it cannot be written
 }
 
 // Write takes whole lines (those of a raw file: anything). It never fails: lines
 // that cannot be written are counted, and said once others can.
 func (l *logFile) Write(b []byte) (int, error) {
 	if l.err != nil && time.Since(l.failed) < fileRetry {
-		l.lost += bytes.Count(b, newline)
+		l.lose(b)
 		return len(b), nil
 	}
 	rest, err := l.put(b)
 	if err != nil {
 		l.fail(err)
-		l.lost += bytes.Count(rest, newline)
+		l.lose(rest)
 	}
 	return len(b), nil
 }
 
 var newline = []byte("\n")
+
+func (l *logFile) lose(b []byte) {
+	n := bytes.Count(b, newline)
+	l.lost, l.missed = l.lost+n, l.missed+n
+}
 
 // put writes, and returns what it could not write.
 func (l *logFile) put(b []byte) ([]byte, error) {
@@ -74,10 +80,14 @@ func (l *logFile) put(b []byte) ([]byte, error) {
 		if _, err := l.fit(note); err != nil {
 			return b, err
 		}
-		l.journal.trouble.over(l.journal, l)
-		l.err, l.lost = nil, 0
+		l.lost = 0
 	}
-	return l.fit(b)
+	rest, err := l.fit(b)
+	if err == nil && l.err != nil { // a full disk has room for a note, and no more
+		l.journal.trouble.over(l.journal, l)
+		l.err, l.missed = nil, 0
+	}
+	return rest, err
 }
 
 // fit writes to as many files as it takes; lines are never torn.
@@ -205,16 +215,16 @@ type trouble struct {
 	mu     sync.Mutex
 	said   time.Time
 	again  time.Duration // until it is said again
-	active bool
+	active bool          // it is the last that was said
 }
 
 func (t *trouble) tell(j *Journal, l *logFile) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.active = true
 	if t.again > 0 && time.Since(t.said) < t.again {
 		return
 	}
+	t.active = true
 	t.said, t.again = time.Now(), max(sayAgain, min(2*t.again, sayAgainMost))
 	j.add(initName, t.said, fmt.Sprintf("warn: writing the log file %s: %v; lines are kept in memory only, and the file is tried again", l.path, l.err))
 }
@@ -227,5 +237,5 @@ func (t *trouble) over(j *Journal, l *logFile) {
 	}
 	t.active = false
 	t.again = min(t.again, sayAgain)
-	j.add(initName, time.Now(), fmt.Sprintf("the log file %s is written again; %d lines are missing in it", l.path, l.lost))
+	j.add(initName, time.Now(), fmt.Sprintf("the log file %s is written again; %d lines are missing in it", l.path, l.missed))
 }

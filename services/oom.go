@@ -28,3 +28,17 @@ func oomKillsIn(cgroup string) (uint64, bool) {
 	}
 	return 0, false
 }
+
+// expendable is added to the oom_score_adj of what we start, in thousandths of the
+// container's memory: of a service of many small processes each is smaller than
+// init, and the kernel would take that, and with it the container.
+const expendable = 100
+
+// expend marks a process that has just been started, as a rule before it starts others.
+// (To raise our own score for the fork would make init the first to be taken just
+// when memory is so short that the fork fails.) It takes no privilege to raise one;
+// where it is refused all the same, as without a /proc, nothing is lost.
+func (s *Supervisor) expend(pid int) {
+	score := min(s.score+expendable, 1000)
+	_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", strconv.AppendInt(nil, int64(score), 10), 0)
+}

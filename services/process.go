@@ -159,6 +159,9 @@ func (s *Supervisor) exec(r *record, path string, argv []string, attr *syscall.P
 		}
 		return p, err
 	}
+	if r.OOMScoreAdjust == nil {
+		s.expend(p.pid)
+	}
 	if r.Nice != 0 {
 		if err := unix.Setpriority(unix.PRIO_PROCESS, p.pid, r.Nice); err != nil {
 			s.opts.Log.Warn(fmt.Sprintf("%s: runs without Nice %d", r.Name, r.Nice), zap.Error(err))

@@ -169,7 +169,7 @@ type Execution struct {
 	// Nice is added to the scheduling priority, 19 for the least. Less than 0
 	// needs CAP_SYS_NICE, which a rented container does not have.
 	Nice           int  `json:"Nice,omitempty"`
-	OOMScoreAdjust *int `json:"OOMScoreAdjust,omitempty"` // -1000 to 1000; less than init's own needs CAP_SYS_RESOURCE
+	OOMScoreAdjust *int `json:"OOMScoreAdjust,omitempty"` // -1000 to 1000; less than init's own needs CAP_SYS_RESOURCE; default: 100 more than that
 	UMask          Mode `json:"UMask,omitzero"`           // default: init's own, 0022 in most engines
 
 	// Limit maps the name behind "Limit", such as NOFILE, to "SOFT:HARD", to one

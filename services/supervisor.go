@@ -53,6 +53,7 @@ type Supervisor struct {
 	end     *ending
 	orphans int
 	kills   uint64 // of the kernel, for want of memory, so far
+	score   int    // our own oom_score_adj
 
 	replacing  bool          // some definition waits for an end
 	datagram   []byte        // for notifications
@@ -75,6 +76,7 @@ func New(o Options) *Supervisor {
 		changed:  make(chan struct{}),
 	}
 	s.kills, _ = oomKills()
+	s.score, _ = readNumber("/proc/self/oom_score_adj") // 0 without a /proc
 	return s
 }
 
