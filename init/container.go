@@ -65,7 +65,7 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 	})
 	c.Log = c.Journal.Logger(zapcore.InfoLevel)
 	c.Supervisor = services.New(services.Options{
-		Log: c.Log, Journal: c.Journal, Root: c.Root, Run: c.runDirectory(), Program: "/proc/self/exe",
+		Log: c.Log, Journal: c.Journal, Root: c.Root, Run: c.runDirectory(), Program: ownProgram(),
 		StopTimeout: c.Settings.StopTimeout, Alone: alone, Ending: c.sayEnding,
 	})
 	c.Log.Info(fmt.Sprintf("nix2vast %s on %s, pid %d", c.Version, c.Settings.Host, os.Getpid()))
@@ -124,6 +124,16 @@ func (c *Container) notifyUp(state string) {
 	if err := NotifyUp(state); err != nil {
 		c.Log.Warn(err.Error())
 	}
+}
+
+// ownProgram is how we are started again: by /proc, whatever has become of our
+// file, and where there is no /proc by the name that we go by.
+func ownProgram() string {
+	const self = "/proc/self/exe"
+	if _, err := os.Lstat(self); err != nil && filepath.IsAbs(os.Args[0]) {
+		return os.Args[0]
+	}
+	return self
 }
 
 // runDirectory is the run directory, or "" where none can be made; the step
