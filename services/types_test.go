@@ -191,11 +191,9 @@ func TestForkingWithoutFile(t *testing.T) {
 	b := run(t, Options{})
 	one := sh("one", "setsid sleep 60 & exit 0")
 	none := sh("none", "exit 0")
-	wrong := sh("wrong", "exit 0")
-	wrong.PIDFile = filepath.Join(b.dir, "pid")
-	if err := os.WriteFile(wrong.PIDFile, []byte("1\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	pidFile := filepath.Join(b.dir, "pid")
+	wrong := sh("wrong", "echo 1 >"+pidFile)
+	wrong.PIDFile = pidFile
 	for _, svc := range []*Service{&one, &none, &wrong} {
 		svc.Type, svc.Restart = Forking, RestartNo
 		b.add(*svc)
