@@ -193,6 +193,7 @@ func CatchSignals() (signals, child <-chan os.Signal) {
 	chld := make(chan os.Signal, 1) // one that waits stands for any number
 	signal.Notify(all, unix.SIGTERM, unix.SIGINT)
 	signal.Notify(chld, unix.SIGCHLD)
+	handleTheRest()
 	go func() {
 		defer func() { _ = recover() }() // there is no log yet
 		for n := syscall.Signal(1); n < 32; n++ {
