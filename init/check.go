@@ -136,7 +136,7 @@ func checkConfig(root, file string, b []byte) ([]services.Service, error) {
 		return nil, fmt.Errorf("%s:%d: %w", file, lineOf(b, err), err)
 	}
 	list, _, err := fromConfig(root, file, config, nil)
-	errs := []error{err}
+	errs := append(repeated(file, b), err)
 	known := []string{sshdName, gpuName, mainName}
 	for name := range config.Services { // one that is wrong by itself is there all the same
 		if !slices.ContainsFunc(list, func(svc services.Service) bool { return svc.Name == name }) {
@@ -147,6 +147,34 @@ func checkConfig(root, file string, b []byte) ([]services.Service, error) {
 		errs = append(errs, atService(file, list, e))
 	}
 	return list, errors.Join(errs...)
+}
+
+// repeated finds the names that an object of a config has twice. JSON lets the last
+// one count and says nothing, and a service would be gone without a word.
+func repeated(file string, b []byte) (errs []error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	var value func()
+	value = func() {
+		open, _ := d.Token() // it has been parsed before: there is no error
+		seen := map[string]bool{}
+		for object := open == json.Delim('{'); (object || open == json.Delim('[')) && d.More(); value() {
+			if !object {
+				continue
+			}
+			key, _ := d.Token()
+			name, _ := key.(string)
+			if seen[name] {
+				line := 1 + bytes.Count(b[:d.InputOffset()], []byte("\n"))
+				errs = append(errs, fmt.Errorf("%s:%d: %s is there twice, and only this one would count", file, line, name))
+			}
+			seen[name] = true
+		}
+		if open == json.Delim('{') || open == json.Delim('[') {
+			_, _ = d.Token()
+		}
+	}
+	value()
+	return errs
 }
 
 // atService puts the place of the service that an error is about before it.

@@ -65,7 +65,7 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 	})
 	c.Log = c.Journal.Logger(zapcore.InfoLevel)
 	c.Supervisor = services.New(services.Options{
-		Log: c.Log, Journal: c.Journal, Root: c.Root, Run: c.runDirectory(), Program: "/proc/self/exe",
+		Log: c.Log, Journal: c.Journal, Root: c.Root, Run: c.runDirectory(), Program: ownProgram(),
 		StopTimeout: c.Settings.StopTimeout, Alone: alone, Ending: c.sayEnding,
 	})
 	c.Log.Info(fmt.Sprintf("nix2vast %s on %s, pid %d", c.Version, c.Settings.Host, os.Getpid()))
@@ -126,6 +126,16 @@ func (c *Container) notifyUp(state string) {
 	}
 }
 
+// ownProgram is how we are started again: by /proc, whatever has become of our
+// file, and where there is no /proc by the name that we go by.
+func ownProgram() string {
+	const self = "/proc/self/exe"
+	if _, err := os.Lstat(self); err != nil && filepath.IsAbs(os.Args[0]) {
+		return os.Args[0]
+	}
+	return self
+}
+
 // runDirectory is the run directory, or "" where none can be made; the step
 // control says why.
 func (c *Container) runDirectory() string {
@@ -183,6 +193,7 @@ func CatchSignals() (signals, child <-chan os.Signal) {
 	chld := make(chan os.Signal, 1) // one that waits stands for any number
 	signal.Notify(all, unix.SIGTERM, unix.SIGINT)
 	signal.Notify(chld, unix.SIGCHLD)
+	handleTheRest()
 	go func() {
 		defer func() { _ = recover() }() // there is no log yet
 		for n := syscall.Signal(1); n < 32; n++ {

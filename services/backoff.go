@@ -19,7 +19,10 @@ func (s *Supervisor) delayStart(r *record) {
 	wait := r.delay(time.Now())
 	r.deadline = time.Now().Add(wait)
 	if wait >= time.Second {
-		r.note += fmt.Sprintf("; next try in %v", wait.Round(100*time.Millisecond))
+		if r.note != "" { // it is empty after an end with 0
+			r.note += "; "
+		}
+		r.note += fmt.Sprintf("next try in %v", wait.Round(100*time.Millisecond))
 	}
 }
 

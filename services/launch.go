@@ -25,6 +25,11 @@ func (s *Supervisor) launch(r *record) {
 		return
 	}
 	r.invocation = newInvocation()
+	if r.PIDFile != "" {
+		// Of a run that could not tidy up, such as before a docker restart. By now its
+		// number may be another's, and many a daemon takes it for one of its own.
+		_ = unix.Unlink(r.PIDFile)
+	}
 	if err == nil {
 		err = s.prepare(r)
 	}

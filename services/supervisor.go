@@ -94,25 +94,27 @@ func (s *Supervisor) Run(signals, child <-chan os.Signal) int {
 		wait := s.untilNext()
 		timer.Reset(wait)
 		slept := time.Now()
+		var what string
+		var do func()
 		select {
 		case <-child:
-			s.guard("reaping", s.reap)
+			what, do = "reaping", s.reap
 		case sig := <-signals:
-			s.guard("handling a signal", func() { s.signal(sig.(syscall.Signal)) })
-		case do := <-s.requests:
-			s.guard("handling a request", do)
+			what, do = "handling a signal", func() { s.signal(sig.(syscall.Signal)) }
+		case do = <-s.requests:
+			what = "handling a request"
 		case <-timer.C:
 			// SIGCHLD is not a count, and one may be lost while a stopped
 			// container thaws: a pass over the children costs nothing.
-			s.guard("handling timers", func() {
-				now := time.Now()
-				if lost := now.Sub(slept) - wait; lost > thawed {
-					s.postpone(lost)
-				}
-				s.reap()
-				s.expire(now)
-			})
+			what, do = "handling timers", func() { s.reap(); s.expire(time.Now()) }
 		}
+		s.guard(what, func() {
+			// Whatever is handled first: behind it the timer would not look late any more.
+			if now := time.Now(); now.Sub(slept)-wait > thawed {
+				s.postpone(now, now.Sub(slept))
+			}
+			do()
+		})
 		if s.end != nil && s.end.finished {
 			return s.end.code
 		}

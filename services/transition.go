@@ -205,14 +205,16 @@ func (s *Supervisor) late(r *record) {
 	s.apply(r, event{kind: evTimeout})
 }
 
-// postpone moves every deadline on by the time in which nothing of the container ran.
-func (s *Supervisor) postpone(lost time.Duration) {
-	s.opts.Log.Info("the container was paused for " + Round(lost).String())
+// postpone moves every deadline on by the time in which nothing of the container
+// ran. A watchdog begins anew, since its process has to run before it can speak.
+func (s *Supervisor) postpone(now time.Time, lost time.Duration) {
+	s.opts.Log.Info("the container was paused for about " + Round(lost).String())
 	for _, r := range s.order {
-		for _, t := range []*time.Time{&r.deadline, &r.watchdogAt} {
-			if !t.IsZero() {
-				*t = t.Add(lost)
-			}
+		if !r.deadline.IsZero() {
+			r.deadline = r.deadline.Add(lost)
+		}
+		if !r.watchdogAt.IsZero() {
+			r.watchdogAt = now.Add(time.Duration(r.WatchdogSec))
 		}
 	}
 }

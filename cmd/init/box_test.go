@@ -21,7 +21,7 @@ import (
 // an overlay, so that sshd, bash and the others are the real ones and nothing
 // outside changes. Who is not root gets a user namespace on top.
 //
-//	box NAME [-e K=V]... [-rm PATH]... [-put PATH=FILE]... [-ro] [-exec FILE] [COMMAND...]
+//	box NAME [-e K=V]... [-rm PATH]... [-put PATH=FILE]... [-ro] [-pivot] [-exec FILE] [COMMAND...]
 //
 // runs init, or FILE, as PID 1 in the box NAME of the current directory, forwards TERM,
 // INT and USR1 to it and ends with its exit code. What a box of the same name
@@ -35,19 +35,20 @@ type boxOptions struct {
 	remove   []string
 	put      []string
 	readOnly bool
+	pivot    bool   // not only chroot, which keeps user namespaces from being made
 	exec     string // instead of init
 	command  []string
 }
 
 func parseBox(args []string) (boxOptions, error) {
 	if len(args) == 0 {
-		return boxOptions{}, errors.New("usage: box NAME [-e K=V]... [-rm PATH]... [-put PATH=FILE]... [-ro] [-exec FILE] [COMMAND...]")
+		return boxOptions{}, errors.New("usage: box NAME [-e K=V]... [-rm PATH]... [-put PATH=FILE]... [-ro] [-pivot] [-exec FILE] [COMMAND...]")
 	}
 	dir, err := filepath.Abs(args[0])
 	o := boxOptions{dir: dir, init: os.Getenv("INIT_UNDER_TEST"), exec: "/init"}
 	for args = args[1:]; len(args) > 0 && strings.HasPrefix(args[0], "-") && !strings.HasPrefix(args[0], "--"); args = args[1:] {
-		if args[0] == "-ro" {
-			o.readOnly = true
+		if args[0] == "-ro" || args[0] == "-pivot" {
+			o.readOnly, o.pivot = o.readOnly || args[0] == "-ro", o.pivot || args[0] == "-pivot"
 			continue
 		}
 		if len(args) < 2 {
@@ -178,6 +179,12 @@ func (o boxOptions) enter() error {
 		if err := unix.Mount("", root, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
 			return fmt.Errorf("making the root read-only: %w", err)
 		}
+	}
+	if o.pivot {
+		if err := errors.Join(os.Chdir(root), unix.PivotRoot(".", "."), unix.Unmount(".", unix.MNT_DETACH)); err != nil {
+			return fmt.Errorf("changing the root: %w", err)
+		}
+		return os.Chdir("/")
 	}
 	if err := unix.Chroot(root); err != nil {
 		return fmt.Errorf("changing the root: %w", err)
