@@ -149,11 +149,16 @@ func TestWatchdog(t *testing.T) {
 func TestPauseIsNoWatchdogFailure(t *testing.T) {
 	s := New(Options{Log: NewJournal(JournalOptions{Out: os.Stderr}).Logger(zap.ErrorLevel)})
 	at := time.Now()
+	now := at.Add(time.Minute)
 	r := &record{watchdogAt: at, deadline: at}
+	r.WatchdogSec = Duration(time.Second)
 	s.order = []*record{r, {}}
-	s.postpone(time.Minute)
-	if !r.watchdogAt.Equal(at.Add(time.Minute)) || !r.deadline.Equal(at.Add(time.Minute)) || !s.order[1].deadline.IsZero() {
-		t.Errorf("%+v", r)
+	s.postpone(now, time.Minute)
+	if !r.watchdogAt.Equal(now.Add(time.Second)) || !r.deadline.Equal(now) {
+		t.Errorf("the watchdog is at %v and the deadline at %v, want 1s and 0s", r.watchdogAt.Sub(now), r.deadline.Sub(now))
+	}
+	if other := s.order[1]; !other.deadline.IsZero() || !other.watchdogAt.IsZero() {
+		t.Errorf("%+v", other)
 	}
 }
 

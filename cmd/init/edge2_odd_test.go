@@ -50,8 +50,8 @@ func TestEdge22_OddRoots(t *testing.T) {
 			if c.socket != nobody && name != "nor can they be made" { // perl itself needs /dev/null
 				services["notify"] = perl(`tell_init("READY=1"); print "notify runs\n"; nap(600)`, "Type", "notify")
 			}
-			b := &edgeBox{dir: t.TempDir(), socket: c.socket}
-			b.again(t, nil, edgeArgs(t, services, c.args)...)
+			b := &oddBox{dir: t.TempDir(), socket: c.socket}
+			b.again(t, nil, oddBoxArgs(t, services, c.args)...)
 			b.says("web | web runs")
 			b.says("other | other runs")
 			b.says("shim | umask 0027")
@@ -106,8 +106,8 @@ func TestEdge23_Unprivileged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := &edgeBox{dir: t.TempDir(), socket: c.sock + "/nix2vast/control.sock"}
-			b.again(t, nil, edgeArgs(t, services, c.args)...)
+			b := &oddBox{dir: t.TempDir(), socket: c.sock + "/nix2vast/control.sock"}
+			b.again(t, nil, oddBoxArgs(t, services, c.args)...)
 			b.says("plain | " + c.plain)
 			b.is("plain", "ready")
 			b.is("notify", "ready")
@@ -143,11 +143,11 @@ func TestEdge30_Stdin(t *testing.T) {
 	}
 	t.Run("closed", func(t *testing.T) {
 		t.Parallel()
-		check(startEdge(t, services(), "-exec", "/bin/sh", "-c", "exec /init <&-").foreground)
+		check(startOddBox(t, services(), "-exec", "/bin/sh", "-c", "exec /init <&-").foreground)
 	})
 	t.Run("all closed", func(t *testing.T) {
 		t.Parallel()
-		b := startEdge(t, definitions{"link": sh("readlink /proc/self/fd/0 >/tmp/link; exec sleep 600")}, "-exec", "/bin/sh", "-c", "exec /init <&- >&- 2>&-")
+		b := startOddBox(t, definitions{"link": sh("readlink /proc/self/fd/0 >/tmp/link; exec sleep 600")}, "-exec", "/bin/sh", "-c", "exec /init <&- >&- 2>&-")
 		b.until("the link is there", func() bool { text, _ := os.ReadFile(b.root("/tmp/link")); return string(text) == "/dev/null\n" })
 		b.stop(0, 9*time.Second)
 	})
@@ -162,7 +162,7 @@ func TestEdge30_Stdin(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Close()
-		check(startEdgeOn(t, r, services()).foreground)
+		check(startOddBoxOn(t, r, services()).foreground)
 		b := make([]byte, 64)
 		if n, err := r.Read(b); string(b[:n]) != "a secret\n" {
 			t.Errorf("of the pipe is left %q, %v: somebody has read it", b[:n], err)
@@ -170,12 +170,12 @@ func TestEdge30_Stdin(t *testing.T) {
 	})
 	t.Run("a terminal", func(t *testing.T) {
 		t.Parallel()
-		f := startTerminal(t, append(edgeArgs(t, services(), nil), controlled()...)...)
+		f := startTerminal(t, append(oddBoxArgs(t, services(), nil), controlled()...)...)
 		f.types("typed\n")
 		check(f.foreground)
 	})
 	t.Run("the host's null", func(t *testing.T) {
 		t.Parallel()
-		check(startEdge(t, services()).foreground)
+		check(startOddBox(t, services()).foreground)
 	})
 }

@@ -173,7 +173,7 @@ func TestEdge29_Panic(t *testing.T) {
 			if err := os.WriteFile(place, []byte(r.place), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			b := startEdge(t, services, "-put", "/panic="+place, "-put", "/panicking="+program, "-exec", "/panicking")
+			b := startOddBox(t, services, "-put", "/panic="+place, "-put", "/panicking="+program, "-exec", "/panicking")
 			if r.last {
 				b.booted()
 			}

@@ -17,7 +17,7 @@ import (
 func TestEdge26_MainPID(t *testing.T) {
 	t.Parallel()
 	const notify = "notify"
-	b := startEdge(t, definitions{
+	b := startOddBox(t, definitions{
 		"other": sh("exec sleep 600"),
 		// The first process hands over to its child and ends.
 		"child": perl(`my $c = fork; if (!$c) { nap(600); exit } tell_init("MAINPID=$c\nREADY=1"); print "child $c\n"; nap(0.2); exit 7`, "Type", notify),
@@ -62,7 +62,7 @@ func TestEdge26_MainPID(t *testing.T) {
 }
 
 // hasChild says whether PID 1 still has a child of that service's script besides pid.
-func (b *edgeBox) hasChild(name string, pid int) bool {
+func (b *oddBox) hasChild(name string, pid int) bool {
 	b.t.Helper()
 	for child := range b.children() {
 		text, _ := os.ReadFile("/proc/" + child + "/cmdline")
@@ -80,7 +80,7 @@ func (b *edgeBox) hasChild(name string, pid int) bool {
 // answer without taking signals. init ends within its budget all the same.
 func TestEdge27_HangsInTheKernel(t *testing.T) {
 	t.Parallel()
-	b := startEdge(t, definitions{
+	b := startOddBox(t, definitions{
 		"hung": {"ExecStart": []string{"cat", "/mnt/hang/file"}, "Disabled": true, "TimeoutStopSec": "300ms"},
 		"web":  sh("exec sleep 600"),
 	}, "-e", "NIX2VAST_STOP_TIMEOUT=2s")
@@ -118,7 +118,7 @@ func TestEdge27_HangsInTheKernel(t *testing.T) {
 
 // hang mounts a file system in the box that never answers. asked is closed when
 // somebody hangs in it; release lets them go.
-func (b *edgeBox) hang(dir string) (asked <-chan struct{}, release func()) {
+func (b *oddBox) hang(dir string) (asked <-chan struct{}, release func()) {
 	b.t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {

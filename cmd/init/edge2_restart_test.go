@@ -22,8 +22,8 @@ func TestEdge19_StaleState(t *testing.T) {
 		"ExecStart": []string{"sh", "-c", "setsid sh -c 'sleep 0.3; echo $$ >/run/daemon.new; mv /run/daemon.new /run/daemon.pid; exec sleep 600' &"}}
 	notify := perl(`tell_init("READY=1"); nap(600)`, "Type", "notify")
 	socket := map[string]any{"ExecStart": []string{"sleep", "600"}, "Sockets": []any{map[string]any{"Listen": "/run/edge.sock"}}}
-	args := edgeArgs(t, definitions{"daemon": daemon, "notify": notify, "socket": socket, "other": sh("exec sleep 600")}, nil)
-	b := &edgeBox{dir: t.TempDir(), socket: "/run/nix2vast/control.sock"}
+	args := oddBoxArgs(t, definitions{"daemon": daemon, "notify": notify, "socket": socket, "other": sh("exec sleep 600")}, nil)
+	b := &oddBox{dir: t.TempDir(), socket: "/run/nix2vast/control.sock"}
 	b.again(t, nil, args...)
 	check := func() {
 		t.Helper()
@@ -71,7 +71,7 @@ func TestEdge19_StaleState(t *testing.T) {
 // restart of a service ends it.
 func TestEdge20_ExecLeavesAProcess(t *testing.T) {
 	t.Parallel()
-	b := startEdge(t, definitions{"web": sh("sleep 600 & wait")})
+	b := startOddBox(t, definitions{"web": sh("sleep 600 & wait")})
 	b.booted()
 	was := b.is("web", "ready")
 	before := b.status().Orphans
@@ -120,7 +120,7 @@ func TestEdge21_Environment(t *testing.T) {
 	for _, entry := range append(entries, "NOEQUALS") { // which is no variable, and nobody's
 		args = append(args, "-e", entry)
 	}
-	b := startEdge(t, definitions{
+	b := startOddBox(t, definitions{
 		"copy":  {"Type": "oneshot", "ExecStart": []string{"cp", "/proc/self/environ", "/tmp/environ"}},
 		"shim":  {"Type": "oneshot", "UMask": "0077", "ExecStart": []string{"cp", "/proc/self/environ", "/tmp/environ-shim"}},
 		"large": {"ExecStart": []string{"true"}, "Environment": map[string]string{"LARGE": strings.Repeat("secret", 30000)}},
@@ -205,7 +205,7 @@ func TestEdge24_CannotExecute(t *testing.T) {
 		}
 		services[name+"-shim"] = shim
 	}
-	b := startEdge(t, services, "-put", put("script", "#!/opt/nointerpreter\n"), "-put", put("junk", "\x00\x01junk"))
+	b := startOddBox(t, services, "-put", put("script", "#!/opt/nointerpreter\n"), "-put", put("junk", "\x00\x01junk"))
 	for name, c := range cases {
 		for _, name := range []string{name, name + "-shim"} {
 			svc := b.is(name, "failed")
@@ -233,7 +233,7 @@ func TestEdge25_BadDependencies(t *testing.T) {
 		"lost": with("After", "nobody"), "needs": with("Requires", "nobody"),
 		"good": with("After", "a"),
 	}
-	b := startEdge(t, services)
+	b := startOddBox(t, services)
 	b.booted()
 	for _, name := range []string{"a", "b", "c", "lost", "good"} {
 		b.is(name, "ready")

@@ -20,7 +20,7 @@ func TestEdge16_CtrlC(t *testing.T) {
 	t.Parallel()
 	t.Run("without a main command", func(t *testing.T) {
 		t.Parallel()
-		args := edgeArgs(t, definitions{"web": sh("trap 'echo web says bye; exit 0' TERM; while :; do sleep 0.05; done")}, nil)
+		args := oddBoxArgs(t, definitions{"web": sh("trap 'echo web says bye; exit 0' TERM; while :; do sleep 0.05; done")}, nil)
 		f := startTerminal(t, append(args, controlled()...)...)
 		f.says("init | ready after")
 		f.types("\x03")
@@ -58,7 +58,7 @@ func TestEdge17_SignalsFromInside(t *testing.T) {
 		script := `my %order = map { $_ => 1 } (2, 15, 30, 37);
 			for my $round (1..3) { for my $n (1..64) { next if $order{$n}; kill($n, 1) == 1 or die "signal $n: $!" } }
 			print "all sent\n"; nap(600)`
-		b := startEdge(t, definitions{"sender": perl(script)})
+		b := startOddBox(t, definitions{"sender": perl(script)})
 		b.says("sender | all sent")
 		b.booted()
 		// For one without a handler it is a matter of luck that the kernel drops it: see
@@ -75,7 +75,7 @@ func TestEdge17_SignalsFromInside(t *testing.T) {
 	for _, n := range orders {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			t.Parallel()
-			b := startEdge(t, definitions{"web": sh("exec sleep 600")})
+			b := startOddBox(t, definitions{"web": sh("exec sleep 600")})
 			b.booted()
 			b.in("perl", "-e", fmt.Sprintf("kill(%d, 1) == 1 or die $!", n)) // it may be killed with the others
 			b.wantCode(0)
@@ -93,7 +93,7 @@ func TestEdge18_Engine(t *testing.T) {
 		base, web := sh(fmt.Sprintf(script, "base")), sh(fmt.Sprintf(script, "web"))
 		web["After"] = []string{"base"}
 		deaf := sh("trap '' TERM; echo deaf armed; while :; do sleep 0.05; done")
-		b := startEdge(t, definitions{"base": base, "web": web, "deaf": deaf}, "-e", "NIX2VAST_STOP_TIMEOUT=2s")
+		b := startOddBox(t, definitions{"base": base, "web": web, "deaf": deaf}, "-e", "NIX2VAST_STOP_TIMEOUT=2s")
 		for _, name := range []string{"base", "web", "deaf"} {
 			b.says(name + " | " + name + " armed")
 		}
@@ -106,8 +106,8 @@ func TestEdge18_Engine(t *testing.T) {
 	})
 	t.Run("kill -s", func(t *testing.T) {
 		t.Parallel()
-		args := edgeArgs(t, definitions{"web": sh("exec sleep 600")}, nil)
-		b := &edgeBox{dir: t.TempDir(), socket: "/run/nix2vast/control.sock"}
+		args := oddBoxArgs(t, definitions{"web": sh("exec sleep 600")}, nil)
+		b := &oddBox{dir: t.TempDir(), socket: "/run/nix2vast/control.sock"}
 		b.again(t, nil, args...)
 		b.booted()
 		for _, sig := range []syscall.Signal{unix.SIGHUP, unix.SIGUSR1, unix.SIGQUIT, unix.SIGSEGV, unix.SIGALRM} {
@@ -126,18 +126,18 @@ func TestEdge18_Engine(t *testing.T) {
 	})
 	t.Run("pause", func(t *testing.T) {
 		t.Parallel()
-		testPause(t, (*edgeBox).freeze)
+		testPause(t, (*oddBox).freeze)
 	})
 	t.Run("pause by signals", func(t *testing.T) {
 		t.Parallel()
-		testPause(t, (*edgeBox).halt)
+		testPause(t, (*oddBox).halt)
 	})
 }
 
 // testPause stops everything in a box for longer than any of its watches is
 // patient, and wants none of them to take that for a failure.
-func testPause(t *testing.T, pause func(b *edgeBox) (thaw func())) {
-	b := startEdge(t, definitions{
+func testPause(t *testing.T, pause func(b *oddBox) (thaw func())) {
+	b := startOddBox(t, definitions{
 		"dog": perl(`tell_init("READY=1"); for (my $n = 0;; $n++) { tell_init("WATCHDOG=1\nSTATUS=$n"); nap(0.05) }`,
 			"Type", "notify", "WatchdogSec", "4s"),
 		// This one needs a second of its own before it speaks again.
@@ -176,7 +176,7 @@ func testPause(t *testing.T, pause func(b *edgeBox) (thaw func())) {
 }
 
 // processes are those of the box, by their pids outside, PID 1 first.
-func (b *edgeBox) processes() []int {
+func (b *oddBox) processes() []int {
 	b.t.Helper()
 	own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", b.cmd.Process.Pid))
 	if err != nil {
@@ -194,7 +194,7 @@ func (b *edgeBox) processes() []int {
 }
 
 // freeze is docker pause: the freezer of cgroups.
-func (b *edgeBox) freeze() (thaw func()) {
+func (b *oddBox) freeze() (thaw func()) {
 	b.t.Helper()
 	at, file, frozen, thawed := "/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED"
 	if _, err := os.Stat(at); err != nil { // cgroup v2
@@ -242,7 +242,7 @@ func (b *edgeBox) freeze() (thaw func()) {
 
 // halt is what is left without a freezer: STOP to each process, PID 1 first, and
 // CONT in the same order, so that init looks before the others can speak.
-func (b *edgeBox) halt() (thaw func()) {
+func (b *oddBox) halt() (thaw func()) {
 	b.t.Helper()
 	var halted []int
 	for n := -1; n != len(halted); { // those that were forked meanwhile too
@@ -263,7 +263,7 @@ func (b *edgeBox) halt() (thaw func()) {
 // init itself is stopped by the host, and misses nothing that matters.
 func TestEdge28_InitIsStopped(t *testing.T) {
 	t.Parallel()
-	b := startEdge(t, definitions{"web": sh("exec sleep 600"), "api": sh("exec sleep 600")})
+	b := startOddBox(t, definitions{"web": sh("exec sleep 600"), "api": sh("exec sleep 600")})
 	b.booted()
 	was := b.is("web", "ready")
 	b.is("api", "ready")

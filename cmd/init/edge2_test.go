@@ -21,8 +21,8 @@ import (
 // The tests TestEdge16 to TestEdge30 hold the program to cases in which PID 1s
 // are known to fail, each in a box with services of a config.
 
-// edgeBox is a box of services.
-type edgeBox struct {
+// oddBox is a box of services.
+type oddBox struct {
 	*foreground
 	dir    string
 	socket string // the control socket, as the box has it
@@ -58,22 +58,22 @@ func (d definitions) config(t *testing.T) []byte {
 	return b
 }
 
-// startEdge boots a box with services. args are those of the program box, less its name.
-func startEdge(t *testing.T, services definitions, args ...string) *edgeBox {
+// startOddBox boots a box with services. args are those of the program box, less its name.
+func startOddBox(t *testing.T, services definitions, args ...string) *oddBox {
 	t.Helper()
-	return startEdgeOn(t, nil, services, args...)
+	return startOddBoxOn(t, nil, services, args...)
 }
 
-// startEdgeOn does so with a standard input.
-func startEdgeOn(t *testing.T, stdin io.Reader, services definitions, args ...string) *edgeBox {
+// startOddBoxOn does so with a standard input.
+func startOddBoxOn(t *testing.T, stdin io.Reader, services definitions, args ...string) *oddBox {
 	t.Helper()
-	b := &edgeBox{dir: t.TempDir(), socket: "/run/nix2vast/control.sock"}
-	b.again(t, stdin, edgeArgs(t, services, args)...)
+	b := &oddBox{dir: t.TempDir(), socket: "/run/nix2vast/control.sock"}
+	b.again(t, stdin, oddBoxArgs(t, services, args)...)
 	return b
 }
 
-// edgeArgs puts the config before the other arguments of a box.
-func edgeArgs(t *testing.T, services definitions, args []string) []string {
+// oddBoxArgs puts the config before the other arguments of a box.
+func oddBoxArgs(t *testing.T, services definitions, args []string) []string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config.json")
 	if err := os.WriteFile(file, services.config(t), 0o644); err != nil {
@@ -83,7 +83,7 @@ func edgeArgs(t *testing.T, services definitions, args []string) []string {
 }
 
 // again boots the box with what an earlier run of it left: stop and start.
-func (b *edgeBox) again(t *testing.T, stdin io.Reader, args ...string) {
+func (b *oddBox) again(t *testing.T, stdin io.Reader, args ...string) {
 	t.Helper()
 	args = append([]string{b.dir}, args...)
 	o, err := parseBox(args)
@@ -106,13 +106,13 @@ func (b *edgeBox) again(t *testing.T, stdin io.Reader, args ...string) {
 }
 
 // root is a path of the box, from outside.
-func (b *edgeBox) root(path string) string {
+func (b *oddBox) root(path string) string {
 	return fmt.Sprintf("/proc/%d/root%s", b.cmd.Process.Pid, path)
 }
 
 // in runs a program in the box, as docker exec does. It returns what the program
 // printed and its exit code.
-func (b *edgeBox) in(argv ...string) (string, int) {
+func (b *oddBox) in(argv ...string) (string, int) {
 	b.t.Helper()
 	enter := []string{"-t", fmt.Sprint(b.cmd.Process.Pid), "-m", "-p", "-n", "-i", "-u", "-r", "-w"}
 	if os.Getuid() != 0 {
@@ -134,7 +134,7 @@ func (b *edgeBox) in(argv ...string) (string, int) {
 }
 
 // must runs a program in the box that has to succeed.
-func (b *edgeBox) must(argv ...string) string {
+func (b *oddBox) must(argv ...string) string {
 	b.t.Helper()
 	out, code := b.in(argv...)
 	if code != 0 {
@@ -160,7 +160,7 @@ type edgeService struct {
 }
 
 // ask is one GET of the control socket, from outside: it takes no process in the box.
-func (b *edgeBox) ask(path string) ([]byte, error) {
+func (b *oddBox) ask(path string) ([]byte, error) {
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -176,7 +176,7 @@ func (b *edgeBox) ask(path string) ([]byte, error) {
 }
 
 // status is the state of everything; empty as long as nobody answers.
-func (b *edgeBox) status() (s edgeStatus) {
+func (b *oddBox) status() (s edgeStatus) {
 	b.t.Helper()
 	text, err := b.ask("/v1/status")
 	if err != nil {
@@ -197,7 +197,7 @@ func (s edgeStatus) service(name string) edgeService {
 }
 
 // booted waits until the boot is over.
-func (b *edgeBox) booted() {
+func (b *oddBox) booted() {
 	b.t.Helper()
 	b.until("the boot is over", func() bool {
 		phase := b.status().Phase
@@ -206,7 +206,7 @@ func (b *edgeBox) booted() {
 }
 
 // is waits until a service is in a state.
-func (b *edgeBox) is(name, state string) edgeService {
+func (b *oddBox) is(name, state string) edgeService {
 	b.t.Helper()
 	var svc edgeService
 	b.until(name+" is "+state, func() bool { svc = b.status().service(name); return svc.State == state })
@@ -214,7 +214,7 @@ func (b *edgeBox) is(name, state string) edgeService {
 }
 
 // lives checks that init answers, supervises and reaps.
-func (b *edgeBox) lives() {
+func (b *oddBox) lives() {
 	b.t.Helper()
 	before := b.status().Orphans
 	b.must("sh", "-c", "for n in 1 2 3 4 5; do (sleep 0.01 &); done")
@@ -222,7 +222,7 @@ func (b *edgeBox) lives() {
 }
 
 // stop sends SIGTERM, and wants an exit code within a time.
-func (b *edgeBox) stop(code int, within time.Duration) {
+func (b *oddBox) stop(code int, within time.Duration) {
 	b.t.Helper()
 	began := time.Now()
 	b.send(15)
@@ -233,7 +233,7 @@ func (b *edgeBox) stop(code int, within time.Duration) {
 }
 
 // never fails where the box has printed a text.
-func (b *edgeBox) never(text string) {
+func (b *oddBox) never(text string) {
 	b.t.Helper()
 	if strings.Contains(b.String(), text) {
 		b.t.Errorf("the box printed %q:\n%s", text, b)
