@@ -228,8 +228,14 @@ func (b *oddBox) freeze() (thaw func()) {
 		}
 		return all
 	})
-	write(filepath.Join(group, file), frozen)
+	tries := 0
 	b.until("all are frozen", func() bool {
+		// The freezer of cgroup v1 may miss a process that is being forked; runc too
+		// asks it again, and now and then lets go first.
+		if tries++; tries%50 == 0 {
+			write(filepath.Join(group, file), thawed)
+		}
+		write(filepath.Join(group, file), frozen)
 		if file == "cgroup.freeze" {
 			text, _ := os.ReadFile(filepath.Join(group, "cgroup.events"))
 			return strings.Contains(string(text), "frozen 1")
