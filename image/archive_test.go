@@ -175,7 +175,7 @@ func TestImageHasTheFloor(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"bin/init", "bin/sh", "bin/bash", "usr/bin/env", "usr/sbin/sshd", "usr/lib/openssh/sftp-server",
+		"bin/init", "bin/systemctl", "bin/sh", "bin/bash", "usr/bin/env", "usr/sbin/sshd", "usr/lib/openssh/sftp-server",
 		"bin/curl", "bin/getent", "bin/gzip", "bin/ip", "bin/less", "bin/ps", "bin/rsync", "bin/scp", "bin/sleep",
 		"bin/ssh", "bin/ssh-keygen", "bin/tar", "bin/tmux",
 		"etc/ssl/certs/ca-certificates.crt", "usr/lib/locale/C.utf8/LC_CTYPE", "usr/share/terminfo/x/xterm-256color",

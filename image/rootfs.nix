@@ -34,6 +34,7 @@ layer "rootfs"
     ln -s usr/lib64 lib64
     ln -s ../run var/run
     ln -s ../../init usr/bin/init
+    ln -s ../../init usr/bin/systemctl
 
     # The first package that has a program of some name wins. ldconfig is init's.
     for folder in $programs; do
