@@ -44,7 +44,7 @@ func (r *record) delay(now time.Time) time.Duration {
 		first = time.Duration(*r.RestartSec)
 	}
 	if first == 0 {
-		if worked >= steady && (r.failures == 1 || r.RestartSec != nil) {
+		if worked >= steady {
 			return 0
 		}
 		first = least // even where no delay is wanted: one that never works would take the processor

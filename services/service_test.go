@@ -32,6 +32,7 @@ func TestParseRefuses(t *testing.T) {
 		{"x", `{"ExecStart": ["/x"], "Restart": "yes"}`, `Restart "yes" is none of`},
 		{"x", `{"ExecStart": ["/x"], "KillSignal": "TERM"}`, `KillSignal "TERM" is not a signal`},
 		{"x", `{"ExecStart": ["/x"], "KillMode": "all"}`, "KillMode"},
+		{"x", `{"ExecStart": ["/x"], "NotificationFd": 3, "Sockets": [{"Listen": "80"}]}`, "use 4 or more"},
 		{"x", `{"ExecStart": ["/x"], "Nice": 20}`, "Nice 20 is not between"},
 		{"x", `{"ExecStart": ["/x"], "RestartSec": "soon"}`, `"soon" is not a time span`},
 		{"x", `{"ExecStart": ["/x"], "RestartSec": -1}`, "negative"},

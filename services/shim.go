@@ -52,7 +52,16 @@ func (x *Execution) shim(path string, argv, env []string, dir string, cred *sysc
 		}
 		spec.limits = append(spec.limits, limit{resource, l.Cur, l.Max})
 	}
+	// NPROC last: what is done for the others may want a thread.
+	slices.SortFunc(spec.limits, func(a, b limit) int { return nproc(a) - nproc(b) })
 	return spec, nil
+}
+
+func nproc(l limit) int {
+	if l.resource == unix.RLIMIT_NPROC {
+		return 1
+	}
+	return 0
 }
 
 // shimName is the program's name, argv[0], when it is to be a shim.

@@ -129,10 +129,11 @@ func (s *shim) setLimits(last bool) error {
 		case !l.hitsUs() && !last:
 			err = l.set()
 		case l.hitsUs() && last:
-			if !tight {
+			if !tight && l.resource != unix.RLIMIT_NPROC { // a collection would want threads
 				s.makeRoom()
+				tight = true
 			}
-			tight, err = true, l.set()
+			err = l.set()
 		case l.hitsUs():
 			err = l.raise()
 		}

@@ -61,6 +61,10 @@ func TestBackoffDoubles(t *testing.T) {
 	if got := r.delay(now); got != 0 {
 		t.Errorf("after 11 s of work the delay is %v", got)
 	}
+	r.readyAt = now.Add(-2 * time.Second)
+	if got := r.delay(now); got != 0 {
+		t.Errorf("at the second end after 2 s of work the delay is %v", got)
+	}
 	r = &record{Service: Service{RestartSec: new(Duration(5 * time.Second))}.WithDefaults(), readyAt: now.Add(-time.Hour)}
 	if got := r.delay(now); got < 4500*time.Millisecond || got > 5500*time.Millisecond {
 		t.Errorf("RestartSec=5 gave %v", got)

@@ -219,15 +219,28 @@ func (s *Supervisor) postpone(now time.Time, lost time.Duration) {
 	}
 }
 
-// untilNext is how long Run may sleep: to the nearest deadline, a second at most.
+// How long Run sleeps at most: short where a pause of the container has to be
+// noticed, since a deadline is set, or the end of a process that is not our child.
+const (
+	sleepAwake = time.Second
+	sleepIdle  = 5 * time.Second
+)
+
+// untilNext is how long Run may sleep: to the nearest deadline.
 func (s *Supervisor) untilNext() time.Duration {
-	now, wait := time.Now(), time.Second
+	now, wait := time.Now(), sleepIdle
 	earlier := func(t time.Time) {
 		if !t.IsZero() {
 			wait = min(wait, t.Sub(now))
 		}
 	}
+	if s.end != nil {
+		wait = sleepAwake
+	}
 	for _, r := range s.order {
+		if r.distant || r.lingers || !r.deadline.IsZero() || !r.watchdogAt.IsZero() {
+			wait = min(wait, sleepAwake)
+		}
 		earlier(r.deadline)
 		earlier(r.watchdogAt)
 		if r.waits || r.resume != nil {

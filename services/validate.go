@@ -88,6 +88,9 @@ func (svc *Service) validateStart(bad report) {
 	if svc.NotificationFd != 0 && svc.NotificationFd < 3 {
 		bad("NotificationFd %d is one of stdin, stdout and stderr; use 3 or more", svc.NotificationFd)
 	}
+	if first := 3 + len(svc.Sockets) + svc.FileDescriptorStoreMax; svc.NotificationFd != 0 && svc.NotificationFd < first && first > 3 {
+		bad("NotificationFd %d is among the descriptors from 3 on that it is given for its Sockets; use %d or more", svc.NotificationFd, first)
+	}
 	if svc.NotificationFd > 1023 {
 		bad("NotificationFd %d is more than 1023", svc.NotificationFd)
 	}

@@ -200,7 +200,10 @@ func TestEdge12_OutOfMemory(t *testing.T) {
 	}
 	kills := group.kills()
 	e.init("start", "crowd")
-	e.until("some of the crowd are taken", func() bool { return group.kills() > kills+3 })
+	e.until("some of the crowd are taken", func() bool {
+		// Those that are taken free enough for the others, or their parent is taken with them.
+		return group.kills() > kills+3 || e.service("crowd").State == "failed"
+	})
 	e.init("stop", "crowd")
 	if s := e.service("a"); s != first {
 		t.Errorf("a was %+v and is %+v", first, s)
