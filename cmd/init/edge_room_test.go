@@ -132,7 +132,15 @@ func TestEdge11_NoProcessLeft(t *testing.T) {
 	first := e.ready("a", 0)
 	group := newGroup(t, "pids")
 	group.add(e.cmd.Process.Pid)
-	e.until("its threads are warm", func() bool { return group.number("pids.current") >= 24 })
+	var tasks int
+	var since time.Time
+	e.until("its threads are warm", func() bool {
+		if now := group.number("pids.current"); now != tasks {
+			tasks, since = now, time.Now()
+		}
+		// They are made one after the other; it is over when no more come.
+		return tasks >= 24 && time.Since(since) > 500*time.Millisecond
+	})
 	group.set("pids.max", "1")
 	if err := unix.Kill(e.outside(first.Pid), unix.SIGKILL); err != nil {
 		t.Fatal(err)

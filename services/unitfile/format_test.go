@@ -20,7 +20,7 @@ func full() services.Service {
 	sec := services.Seconds(2)
 	return services.Service{
 		Name: "web", Description: "100% of it; \"quoted\" $HOME", Disabled: true, Type: services.Forking, RemainAfterExit: true, PIDFile: "/run/web.pid",
-		NotifyAccess: services.NotifyMain, NotificationFd: 3,
+		NotifyAccess: services.NotifyMain, NotificationFd: 300,
 		ExecStart: services.Commands{{Argv: []string{"/bin/web", "", "a b", ";", "it's", "%n", "$$", "${A}", "\xff\n\t", "tab\\"}, Argv0: "we b",
 			IgnoreFailure: true, Privileged: true, Expand: true}},
 		ExecCondition: services.Argv("/bin/a", "$HOME"), ExecStartPre: services.Commands{{Argv: []string{"/bin/b"}}, {Argv: []string{"./c", "d"}}},
