@@ -15,6 +15,9 @@ a_write() {
 set -e
 mount -t overlay overlay -o lowerdir=/,upperdir=$1/upper,workdir=$1/work $1/root
 cd $1/root
+# The units that this machine has enabled are no image's.
+rm -rf etc/systemd/system
+mount -t tmpfs tmpfs usr/lib/systemd/system
 mount -t proc proc proc
 mount -t tmpfs -o mode=755 tmpfs dev
 for node in null zero full random urandom tty; do
