@@ -37,7 +37,7 @@ func run(t *testing.T, o Options) *box {
 	}
 	b.journal = NewJournal(JournalOptions{Out: out})
 	o.Journal, o.Log = b.journal, b.journal.Logger(zap.DebugLevel)
-	o.Run = filepath.Join(b.dir, "run")
+	o.Run = func() (string, error) { return filepath.Join(b.dir, "run"), nil }
 	if o.Program == "" {
 		o.Program = "/proc/self/exe"
 	}
@@ -104,6 +104,22 @@ func (b *box) until(name string, want func(Status) bool) Status {
 func (b *box) untilState(name string, state State) Status {
 	b.t.Helper()
 	return b.until(name, func(s Status) bool { return s.State == state })
+}
+
+// line waits for the line with that number of what a service writes, the first being 1.
+func (b *box) line(service string, number int) string {
+	b.t.Helper()
+	for {
+		lines, more, _ := b.journal.Lines(service, 0, time.Time{}, 0)
+		if len(lines) >= number {
+			return lines[number-1].Text
+		}
+		select {
+		case <-more:
+		case <-b.ctx.Done():
+			b.t.Fatalf("%s wrote %v, and no line %d", service, lines, number)
+		}
+	}
 }
 
 // untilLine waits for a service to write a line.

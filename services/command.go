@@ -21,13 +21,18 @@ const (
 )
 
 // Capture runs a short-lived program and returns what it wrote to stdout and
-// stderr together, cut at 1 MiB, and its exit code. When ctx
-// ends, its process group is killed. An exit code other than 0 is no error; a
-// program that could not be started, or that ctx or a signal ended, is.
+// stderr together, cut at 1 MiB, and its exit code. When ctx ends, its process group is
+// killed, and what descends from it. An exit code other than 0 is no error; a program
+// that could not be started, or that ctx or a signal ended, is.
 func Capture(ctx context.Context, environ []string, argv ...string) (output []byte, code int, err error) {
+	return CaptureInput(ctx, nil, environ, argv...)
+}
+
+// CaptureInput is Capture for a program that reads stdin; nil is an empty one.
+func CaptureInput(ctx context.Context, stdin io.Reader, environ []string, argv ...string) (output []byte, code int, err error) {
 	var out limited
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = environ
+	cmd.Env, cmd.Stdin = environ, stdin
 	code, err = capture(ctx, cmd, &out)
 	return out.Bytes(), code, err
 }
@@ -63,7 +68,7 @@ func capture(ctx context.Context, cmd *exec.Cmd, out io.Writer) (code int, err e
 	}
 	cmd.SysProcAttr.Setpgid = true
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = func() error { return killAll(cmd.Process.Pid) }
 	cmd.WaitDelay = captureDelay
 	err = cmd.Run()
 	var exit *exec.ExitError
@@ -76,6 +81,18 @@ func capture(ctx context.Context, cmd *exec.Cmd, out io.Writer) (code int, err e
 		return exit.ExitCode(), nil
 	}
 	return -1, fmt.Errorf("running %s: %w", cmd.Args[0], err)
+}
+
+// killAll kills a process group by its leader, and what has left the group and still
+// descends from that. The list is made first: a parent that still lived would make more
+// of them, and what has lost its parent is not found any more.
+func killAll(pid int) error {
+	list := descendants(pid)
+	err := syscall.Kill(-pid, syscall.SIGKILL)
+	for _, pid := range list {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	return err
 }
 
 // limited keeps the first commandOutput bytes and takes the rest without keeping it.

@@ -43,6 +43,24 @@ func contents(t *testing.T, file string) string {
 	return strings.ReplaceAll(strings.TrimSpace(string(b)), "\n", " ")
 }
 
+// TestWaitingIsOver: a service that runs does not say any more what it has waited for.
+func TestWaitingIsOver(t *testing.T) {
+	b := run(t, Options{})
+	gate := filepath.Join(b.dir, "gate")
+	first, second := talker(t, "first", "while [ ! -e "+gate+" ]; do sleep 0.01; done; say READY=1; exec sleep 60"), sh("second", "exec sleep 60")
+	second.Type, second.After = Oneshot, []string{"first"}
+	b.add(first, second)
+	b.poll("the note", func() bool { return b.service("second").Note == "waits for first" })
+	if err := os.WriteFile(gate, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var s Status
+	b.poll("the process", func() bool { s = b.service("second"); return s.Pid != 0 })
+	if s.State != Starting || s.Note != "" {
+		t.Errorf("it runs and is %+v", s)
+	}
+}
+
 func TestStopTakesWhatRequiresItFirst(t *testing.T) {
 	b := run(t, Options{})
 	file := filepath.Join(b.dir, "log")

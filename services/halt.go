@@ -37,11 +37,16 @@ func (s *Supervisor) quit(r *record) {
 	if s.collect(r) || r.KillMode == KillNone {
 		return
 	}
-	sig := r.KillSignal.number()
-	if r.exit.Cause == Watchdog {
+	sig, all := r.KillSignal.number(), r.KillMode == KillGroup
+	switch {
+	case r.exit.Cause == Watchdog:
 		sig = unix.SIGABRT
+	case r.Foreground:
+		all = !s.opts.MainAlone
+		if s.end != nil && s.end.signal != 0 {
+			sig = s.end.signal
+		}
 	}
-	all := r.KillMode == KillGroup
 	s.signalTo(r, sig, all)
 	if !r.Foreground || isHalted(r.pid) { // a main command may count its signals
 		s.signalTo(r, unix.SIGCONT, all)
@@ -92,7 +97,10 @@ func (s *Supervisor) collect(r *record) bool {
 		case r.KillMode == KillMixed:
 			s.signalTo(r, sig, true)
 		}
-		r.lingers = true
+		if !r.lingers {
+			r.lingers = true
+			s.tell() // it has no main process any more, and perhaps a note
+		}
 		s.tellStrays(r, sig)
 		return false
 	}
@@ -103,7 +111,7 @@ func (s *Supervisor) collect(r *record) bool {
 
 // ends books the end of a run: ExecStopPost, then the event.
 func (s *Supervisor) ends(r *record, x Exit) {
-	r.exit, r.ending = x, true
+	r.exit, r.ending, r.resume = x, true, nil
 	r.stopWatching()
 	if s.leftBehind(r) {
 		s.collect(r)

@@ -116,17 +116,23 @@ func (j *Journal) add(name string, at time.Time, texts ...string) {
 	for _, t := range texts {
 		raw = append(append(raw, t...), '\n')
 		shown = j.form.line(shown, name, at, []byte(t))
-		if j.ownFile != nil && name == initName {
-			text = formText.line(text, name, at, []byte(t))
+	}
+	if j.ownFile != nil && name == initName {
+		text = shown
+		if j.form != formText || len(shown) >= outputSwap { // the output keeps a large one
+			text = nil
+			for _, t := range texts {
+				text = formText.line(text, name, at, []byte(t))
+			}
 		}
 	}
 	j.own.Lock()
 	defer j.own.Unlock()
 	j.book(name, at, len(texts), raw)
-	j.out.offer(shown, len(texts))
 	if text != nil {
 		j.ownFile.offer(text, len(texts))
 	}
+	j.out.offer(shown, len(texts))
 }
 
 // book keeps n lines in memory; parts are their text, each line with its end.

@@ -19,6 +19,7 @@ import (
 func (s *Supervisor) launch(r *record) {
 	r.begun = time.Now()
 	r.countStart(r.begun)
+	r.watchdog, r.access = r.WatchdogSec, r.NotifyAccess
 	failed, err := holds(r.Conditions, s.opts.Root, s.environ)
 	if failed != "" {
 		s.ends(r, Exit{Cause: Skipped, Why: failed})
@@ -97,8 +98,8 @@ func (s *Supervisor) startMain(r *record) {
 		}
 		s.watchExec(r, p, then)
 	}
-	if r.WatchdogSec > 0 {
-		r.watchdogAt = time.Now().Add(time.Duration(r.WatchdogSec))
+	if r.watchdog > 0 {
+		r.watchdogAt = time.Now().Add(time.Duration(r.watchdog))
 	}
 }
 
@@ -251,11 +252,15 @@ func (s *Supervisor) daemonOf(r *record) (int, error) {
 		return left[0], nil
 	}
 	pid, err := pidIn(r.PIDFile)
-	if err == nil && !s.belongs(r, pid) {
-		err = fmt.Errorf("PIDFile %s names process %d, which is not the service's", r.PIDFile, pid)
-		if s.unclaimed(pid) && r.wroteSinceStart(r.PIDFile) {
+	if err == nil {
+		yes, perhaps := s.belongs(r, pid)
+		switch {
+		case yes || !perhaps && s.unclaimed(pid) && r.wroteSinceStart(r.PIDFile):
 			return pid, nil
+		case perhaps:
+			return 0, fmt.Errorf("process %d of PIDFile %s is just being executed: %w", pid, r.PIDFile, fs.ErrNotExist)
 		}
+		err = fmt.Errorf("PIDFile %s names process %d, which is not the service's", r.PIDFile, pid)
 	}
 	if err != nil && !r.wroteSinceStart(r.PIDFile) { // a run that was killed left it; the daemon is about to write it
 		err = fmt.Errorf("%w: %w", err, fs.ErrNotExist)

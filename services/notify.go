@@ -20,7 +20,18 @@ import (
 // those are shared by all containers of a host network.
 type notifySocket struct {
 	path string
-	fd   int
+	fd   int      // for the goroutine of Run, which receives
+	file *os.File // the same for the one that waits, which ends when it is closed
+}
+
+// closeNotify lets go of the socket: the service is gone, or gets another user.
+func (r *record) closeNotify() {
+	if r.notify == nil {
+		return
+	}
+	// A file that cannot be removed is replaced by the next socket.
+	_ = errors.Join(unix.Close(r.notify.fd), r.notify.file.Close(), os.Remove(r.notify.path))
+	r.notify = nil
 }
 
 // openNotify makes the socket of a service, the first time that it starts.
@@ -28,10 +39,11 @@ func (s *Supervisor) openNotify(r *record, cred *syscall.Credential) error {
 	if r.notify != nil {
 		return nil
 	}
-	if s.opts.Run == "" {
-		return errors.New("there is no directory for its notification socket")
+	dir, err := s.opts.Run()
+	if err != nil {
+		return fmt.Errorf("making the notification socket: %w", err)
 	}
-	path := filepath.Join(s.opts.Run, "notify", r.Name)
+	path := filepath.Join(dir, "notify", r.Name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("making the notification socket: %w", err)
 	}
@@ -62,8 +74,8 @@ func (s *Supervisor) openNotify(r *record, cred *syscall.Credential) error {
 		unix.Close(fd)
 		return fmt.Errorf("making the notification socket: %w", err)
 	}
-	r.notify = &notifySocket{path, fd}
-	go s.waitForNotifications(r, os.NewFile(uintptr(own), path))
+	r.notify = &notifySocket{path, fd, os.NewFile(uintptr(own), path)}
+	go s.waitForNotifications(r, r.notify.file)
 	return nil
 }
 
@@ -72,16 +84,14 @@ func (s *Supervisor) openNotify(r *record, cred *syscall.Credential) error {
 // of a notification and the end of the process that sent it.
 func (s *Supervisor) waitForNotifications(r *record, f *os.File) {
 	defer recovered(s.opts.Log, "notifications of "+r.Name)
-	defer f.Close()
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return
 	}
 	for {
 		err := conn.Read(func(fd uintptr) bool { return readable(int(fd)) })
-		gone := false
-		if err != nil || s.ask(context.Background(), func() { s.receive(r); s.settle(); gone = r.notify == nil }) != nil || gone {
-			return
+		if err != nil || s.ask(context.Background(), func() { s.receive(r); s.settle() }) != nil {
+			return // it was closed, or the container has ended
 		}
 	}
 }
@@ -145,9 +155,12 @@ func (s *Supervisor) notified(r *record, pid int, b []byte, files []*os.File) []
 	if err != nil {
 		s.opts.Log.Warn(r.Name+": a notification holds what makes no sense", zap.Error(err))
 	}
-	if r.NotifyAccess == NotifyMain && pid != r.pid {
-		s.opts.Log.Warn(fmt.Sprintf("%s: a notification of process %d is dropped: NotifyAccess is main, and that is %d", r.Name, pid, r.pid))
+	if r.access == NotifyNone || r.access == NotifyMain && pid != r.pid {
+		s.opts.Log.Warn(fmt.Sprintf("%s: a notification of process %d is dropped: NotifyAccess is %s, and the main process %d", r.Name, pid, r.access, r.pid))
 		return files
+	}
+	if n.access != "" {
+		r.access = n.access
 	}
 	if n.mainPID != 0 && n.mainPID != r.pid {
 		s.changeMain(r, n.mainPID)
@@ -165,12 +178,15 @@ func (s *Supervisor) notified(r *record, pid int, b []byte, files []*os.File) []
 	s.notifiedTimes(r, n)
 	switch {
 	case n.reloading && r.state == Ready:
-		r.reloading, r.note = true, "reloading"
-		s.tell()
+		if !r.reloads {
+			s.reloadBegins(r, "")
+		}
+		r.reloading = true
 	case n.ready && r.state == Ready && r.reloading:
-		r.reloading, r.note = false, ""
-		s.opts.Log.Info(r.Name + ": reloaded")
-		s.tell()
+		r.reloading = false
+		if r.job == nil { // the end of ExecReload is the later one
+			s.reloadEnds(r, "")
+		}
 	case n.ready && r.state == Starting && r.job == nil && (r.Type == Notify || r.Type == NotifyReload) && r.pid != 0:
 		s.post(r)
 	case n.stopping && (r.state == Ready || r.state == Starting):
@@ -190,22 +206,33 @@ func (s *Supervisor) notifiedTimes(r *record, n notification) {
 		}
 	}
 	if n.watchdogSpan > 0 {
-		r.WatchdogSec = Duration(n.watchdogSpan)
+		r.watchdog = Duration(n.watchdogSpan)
 	}
 	switch {
 	case n.watchdog == "trigger":
 		s.apply(r, event{kind: evFault, exit: Exit{Cause: Watchdog, Why: "it asked for it"}})
-	case r.WatchdogSec > 0 && (n.watchdog == "1" || n.watchdogSpan > 0 || n.ready) && (r.state == Starting || r.state == Ready):
-		r.watchdogAt = now.Add(time.Duration(r.WatchdogSec))
+	case r.watchdog > 0 && (n.watchdog == "1" || n.watchdogSpan > 0 || n.ready) && (r.state == Starting || r.state == Ready):
+		r.watchdogAt = now.Add(time.Duration(r.watchdog))
 	}
 }
 
 // changeMain makes another process of the service its main one.
 func (s *Supervisor) changeMain(r *record, pid int) {
 	if r.state != Starting && r.state != Ready {
+		r.claimed = 0
 		return
 	}
-	if unix.Kill(pid, 0) == unix.ESRCH || !s.belongs(r, pid) {
+	yes, perhaps := s.belongs(r, pid)
+	if now := time.Now(); perhaps {
+		if r.claimed != pid {
+			r.claimed, r.claimedAt = pid, now
+		}
+		if now.Sub(r.claimedAt) < longestExec {
+			return // checkRemains asks again
+		}
+	}
+	r.claimed = 0
+	if unix.Kill(pid, 0) == unix.ESRCH || !yes {
 		s.opts.Log.Warn(fmt.Sprintf("%s: MAINPID=%d is refused: that is no process of the service", r.Name, pid))
 		return
 	}

@@ -18,6 +18,7 @@ type edges struct {
 	drags      []*record // who stops and restarts with it: others' Requires, BindsTo, PartOf
 	pulls      []*record // what starts with it: Wants, Requires, BindsTo
 	foes       []*record // Conflicts, of either side
+	reloadsToo []*record // PropagatesReloadTo, others' ReloadPropagatedFrom
 }
 
 // graph is the order of a set of definitions, before it is one of records.
@@ -43,25 +44,23 @@ func newGraph(list []Service) *graph {
 	return g
 }
 
-// named lists what a definition names, with the field that does. Units of
-// systemd may name what is not there, except with Requires and BindsTo.
+// named lists what a definition names, with the field that does. (Units of systemd may
+// name what is not there: their reader leaves that out.)
 func (svc *Service) named() map[string]string {
 	var names map[string]string
 	for _, f := range []struct {
 		field string
 		list  []string
-		soft  bool
 	}{
-		{"Conflicts", svc.Conflicts, true}, {"PartOf", svc.PartOf, true}, {"Wants", svc.Wants, true}, {"Before", svc.Before, true},
-		{"AfterStart", svc.AfterStart, true}, {"After", svc.After, true}, {"BindsTo", svc.BindsTo, false}, {"Requires", svc.Requires, false},
+		{"ReloadPropagatedFrom", svc.ReloadPropagatedFrom}, {"PropagatesReloadTo", svc.PropagatesReloadTo},
+		{"Conflicts", svc.Conflicts}, {"PartOf", svc.PartOf}, {"Wants", svc.Wants}, {"Before", svc.Before},
+		{"AfterStart", svc.AfterStart}, {"After", svc.After}, {"BindsTo", svc.BindsTo}, {"Requires", svc.Requires},
 	} {
 		for _, name := range f.list {
-			if !svc.Unit || !f.soft {
-				if names == nil {
-					names = map[string]string{}
-				}
-				names[name] = f.field
+			if names == nil {
+				names = map[string]string{}
 			}
+			names[name] = f.field
 		}
 	}
 	return names
@@ -167,6 +166,8 @@ func (s *Supervisor) connect(report func(name string) bool) []error {
 		})
 		s.each(r.PartOf, func(dep *record) { dep.drags = append(dep.drags, r) })
 		s.each(r.Wants, func(dep *record) { r.pulls = append(r.pulls, dep) })
+		s.each(r.PropagatesReloadTo, func(other *record) { r.reloadsToo = append(r.reloadsToo, other) })
+		s.each(r.ReloadPropagatedFrom, func(from *record) { from.reloadsToo = append(from.reloadsToo, r) })
 		s.each(r.Conflicts, func(foe *record) { r.foes = append(r.foes, foe); foe.foes = append(foe.foes, r) })
 	}
 	return errs

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -31,8 +30,8 @@ const (
 // pipe carries what one service writes, over all its runs. Its goroutine owns the
 // fields that are not atomic.
 type pipe struct {
-	w       *os.File // for the service; nil where it can be opened when it is needed
-	fd      int      // where we read
+	w       int // for the service's first process; -1: another is opened
+	fd      int // where we read
 	name    string
 	journal *Journal
 	file    *logFile // nil: none
@@ -51,15 +50,16 @@ type pipe struct {
 	closed  chan struct{}
 	busy    atomic.Bool // read something that is not in the journal yet
 	open    atomic.Bool // rest is not empty
+	hung    atomic.Bool // nobody can write: writer has to arm the pipe
 	watcher atomic.Pointer[watcher]
 }
 
 // open makes the pipe of a service and reads it until the program ends. location
 // is a file that gets the bytes as they came, or "".
 func (j *Journal) open(name, location string) (*pipe, error) {
-	fd, w, err := newPipe(name)
+	fd, w, err := newPipe()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("opening the pipe for the output: %w", err)
 	}
 	p := &pipe{
 		fd: fd, w: w, name: name, journal: j, file: j.newFile(name),
@@ -74,46 +74,63 @@ func (j *Journal) open(name, location string) (*pipe, error) {
 	return p, nil
 }
 
-// newPipe makes a pipe that never ends. One descriptor that reads and writes
-// keeps it open: each that init holds has to be closed in each child that it
-// forks, which with a thousand services takes longer than all the rest of a
-// start. Without a /proc to open it by, the write end stays open.
-func newPipe(name string) (fd int, w *os.File, err error) {
+// newPipe makes a pipe; who reads does not wait, who writes does.
+func newPipe() (r, w int, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return 0, nil, err
+		return -1, -1, err
 	}
-	fd, err = unix.Open(descriptorPath(fds[0]), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err == nil {
-		return fd, nil, errors.Join(unix.Close(fds[0]), unix.Close(fds[1]))
-	}
-	// Only our end: the service must find an ordinary blocking pipe.
 	if err := unix.SetNonblock(fds[0], true); err != nil {
-		return 0, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
+		return -1, -1, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
 	}
-	return fds[0], os.NewFile(uintptr(fds[1]), name), nil
+	return fds[0], fds[1], nil
 }
 
 func descriptorPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
+// reopens says whether the write end of a pipe can be had again from its read end.
+var reopens = sync.OnceValue(func() bool { return unix.Access("/proc/self/fd", unix.X_OK) == nil })
+
 // writer is the end that a process of the service gets; release closes our copy.
-func (p *pipe) writer() (w *os.File, release func(), err error) {
-	if p.w != nil {
+// We keep the read end alone: each descriptor that init holds has to be closed in
+// each child that it forks, which with a thousand services takes longer than all
+// the rest of a start. Only without a /proc to open it by the write end stays open.
+func (p *pipe) writer() (w int, release func(), err error) {
+	switch {
+	case p.w < 0:
+		if w, err = unix.Open(descriptorPath(p.fd), unix.O_WRONLY|unix.O_CLOEXEC, 0); err != nil {
+			return -1, nil, fmt.Errorf("opening the pipe for the output: %w", err)
+		}
+		if p.hung.Swap(false) {
+			_ = p.journal.poller.arm(p) // cannot fail: it is watched
+		}
+	case reopens():
+		w, p.w = p.w, -1
+	default:
 		return p.w, func() {}, nil
 	}
-	fd, err := unix.Open(descriptorPath(p.fd), unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening the pipe for the output: %w", err)
+	return w, func() { _ = unix.Close(w) }, nil
+}
+
+// parked says whether nobody can write any more, and leaves it to writer then to
+// arm the pipe: the kernel tells of the end of a pipe again and again.
+func (p *pipe) parked() bool {
+	p.hung.Store(true)
+	state := []unix.PollFd{{Fd: int32(p.fd)}}
+	if n, err := unix.Poll(state, 0); err == nil && n == 1 && state[0].Revents&unix.POLLHUP != 0 {
+		return true
 	}
-	w = os.NewFile(uintptr(fd), p.name)
-	return w, func() { w.Close() }, nil
+	p.hung.Store(false) // somebody has just been given the write end
+	return false
 }
 
 func (p *pipe) closeWriter() error {
-	if p.w == nil {
+	if p.w < 0 {
 		return nil
 	}
-	return p.w.Close()
+	w := p.w
+	p.w = -1
+	return unix.Close(w)
 }
 
 // start starts the goroutine, which a service that never writes does without.
@@ -128,8 +145,8 @@ func (p *pipe) wake() {
 	}
 }
 
-// serve reads until the pipe is closed: the supervisor holds the write end, so there
-// is no end of file.
+// serve reads until the pipe is closed; its end of file means nothing, since the
+// service may be started again.
 func (p *pipe) serve() {
 	defer recoveredQuietly()
 	p.timer = time.NewTimer(time.Hour)

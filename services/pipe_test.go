@@ -209,6 +209,36 @@ func TestClosedPipe(t *testing.T) {
 	}
 }
 
+// The end of a pipe that nobody writes to any more wakes once, and the next process
+// of the service is read again.
+func TestNextProcessIsRead(t *testing.T) {
+	j := NewJournal(JournalOptions{Out: io.Discard})
+	p := openPipe(t, j, "")
+	for i := range 100 {
+		w, release, err := p.writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%3 > 0 { // others never write
+			if _, err := unix.Write(w, fmt.Appendln(nil, "process", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		release()
+		if i%3 == 1 { // the third comes at any moment
+			continue
+		}
+		for end := time.Now().Add(20 * time.Second); !p.hung.Load(); runtime.Gosched() {
+			if time.Now().After(end) {
+				t.Fatalf("process %d has ended, and the pipe is still watched", i)
+			}
+		}
+		if i%3 == 2 {
+			untilText(t, t.Context(), j, fmt.Sprint("process ", i))
+		}
+	}
+}
+
 func TestPipeGrowsWithTrafficOnly(t *testing.T) {
 	j := NewJournal(JournalOptions{Out: io.Discard})
 	p := openPipe(t, j, "")
@@ -337,10 +367,11 @@ func TestFailingOutputSaysWhatItLacks(t *testing.T) {
 // end is the writing end of a pipe, as a process gets it.
 func end(t testing.TB, p *pipe) *os.File {
 	t.Helper()
-	w, release, err := p.writer()
+	w, _, err := p.writer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(release)
-	return w
+	f := os.NewFile(uintptr(w), p.name)
+	t.Cleanup(func() { f.Close() })
+	return f
 }

@@ -81,8 +81,13 @@ func (o *poller) poll(j *Journal) (more bool) {
 			n, err := unix.EpollWait(int(fd), events[:], 0)
 			o.mu.Lock()
 			for _, e := range events[:max(n, 0)] {
-				if p := o.pipes[int(e.Fd)]; p != nil {
+				p := o.pipes[int(e.Fd)]
+				switch {
+				case p == nil:
+				case e.Events&unix.EPOLLIN != 0:
 					p.wake()
+				case !p.parked():
+					_ = o.arm(p) // cannot fail: it is watched
 				}
 			}
 			o.mu.Unlock()

@@ -203,7 +203,7 @@ func (s *series) tell(answer error) {
 
 // ask puts the question once. The error is the bad answer, in words for a person.
 func (p *Probe) ask(ctx context.Context, how asker) error {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout())
+	ctx, cancel := patiently(ctx, p.timeout())
 	defer cancel()
 	switch {
 	case len(p.Exec) > 0:

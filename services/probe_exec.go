@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// killGrace is how long a killed command of a probe may take to disappear.
+// killGrace is how long a killed command of a probe may take to disappear, by the
+// clock of patiently.
 const killGrace = time.Second
 
 var errStuck = errors.New("its process does not end, not even by SIGKILL: it hangs in the kernel")
@@ -76,10 +77,12 @@ func bounded(capture func(context.Context, []string) answer) asker {
 			return got.code, string(got.output), got.err
 		case <-ctx.Done():
 		}
+		grace, cancel := patiently(context.Background(), killGrace)
+		defer cancel()
 		select {
 		case got := <-answers:
 			return got.code, string(got.output), got.err
-		case <-time.After(killGrace):
+		case <-grace.Done():
 			return -1, "", errStuck
 		}
 	}}

@@ -81,6 +81,7 @@ func TestProbeExecLeavesNothing(t *testing.T) {
 		"sleep 100 & echo $! >pid; exit 0":                 true,
 		"sleep 100 >/dev/null 2>&1 & echo $! >pid; exit 0": true,
 		"sleep 100 & echo $! >pid; wait":                   false,
+		"setsid sleep 100 & echo $! >pid; wait":            false,
 	} {
 		dir := t.TempDir()
 		p := Probe{Exec: []string{"sh", "-c", script}, TimeoutSec: Seconds(10)}

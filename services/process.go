@@ -26,10 +26,14 @@ type started struct {
 	notification *os.File // the read end behind NotificationFd
 }
 
-// newInvocation is a name for one run of a service: 32 hexadecimal digits.
+// newInvocation is a name for one run of a service: 32 hexadecimal digits. The kernel is
+// asked at once: it names no secret, and the set-up of package rand is on the way to the
+// first service.
 func newInvocation() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
+	if n, err := unix.Getrandom(b[:], unix.GRND_INSECURE); n < len(b) || err != nil { // before Linux 5.6
+		_, _ = rand.Read(b[:]) // never fails
+	}
 	return hex.EncodeToString(b[:])
 }
 
@@ -43,10 +47,11 @@ func (s *Supervisor) prepare(r *record) error {
 		return err
 	}
 	if len(r.LoadCredential) > 0 {
-		if s.opts.Run == "" {
-			return errors.New("there is no directory in memory for LoadCredential")
+		dir, err := s.opts.Run()
+		if err != nil {
+			return fmt.Errorf("LoadCredential: %w", err)
 		}
-		env, err := r.loadCredentials(filepath.Join(s.opts.Run, "credentials", r.Name), cred)
+		env, err := r.loadCredentials(filepath.Join(dir, "credentials", r.Name), cred)
 		if err != nil {
 			return err
 		}
@@ -82,10 +87,14 @@ func (s *Supervisor) tidy(r *record) {
 }
 
 func (s *Supervisor) removeCredentials(r *record) error {
-	if len(r.LoadCredential) == 0 || s.opts.Run == "" {
+	if len(r.LoadCredential) == 0 {
 		return nil
 	}
-	return removeCredentials(filepath.Join(s.opts.Run, "credentials", r.Name))
+	dir, err := s.opts.Run()
+	if err != nil {
+		return nil // there never were any
+	}
+	return removeCredentials(filepath.Join(dir, "credentials", r.Name))
 }
 
 // fork starts a command of a service. It runs on the main thread alone: the
@@ -113,8 +122,10 @@ func (s *Supervisor) fork(r *record, cmd Command, main bool) (p started, err err
 		return p, errors.New("nothing is left of the command once its variables are replaced")
 	}
 	dir := r.directory(account)
-	if st, err := os.Stat(dir); dir != "/" && (err != nil || !st.IsDir()) {
-		return p, fmt.Errorf("WorkingDirectory %s cannot be entered: %w", dir, errOr(err, syscall.ENOTDIR))
+	if dir != "/" {
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			return p, fmt.Errorf("WorkingDirectory %s cannot be entered: %w", dir, errOr(err, syscall.ENOTDIR))
+		}
 	}
 	path, err := lookPath(argv[0], env, dir)
 	if err != nil {
@@ -144,10 +155,16 @@ func (s *Supervisor) exec(r *record, path string, argv []string, attr *syscall.P
 			listen = len(r.passed())
 		}
 	}
-	if needsShim(&r.Service, listen) {
+	filter := s.intercepts(r)
+	if needsShim(&r.Service, listen, filter) {
 		var spec shim
+		var listener *os.File
 		if spec, err = r.shim(path, argv, attr.Env, attr.Dir, attr.Sys.Credential, listen); err == nil {
-			p.pid, p.failure, err = startShim(s.opts.Program, spec, attr)
+			spec.filter = filter
+			p.pid, p.failure, listener, err = startShim(s.opts.Program, spec, attr)
+		}
+		if listener != nil {
+			go s.takeListener(r, r.invocation, listener)
 		}
 	} else {
 		p.pid, err = syscall.ForkExec(path, argv, attr)
@@ -159,6 +176,7 @@ func (s *Supervisor) exec(r *record, path string, argv []string, attr *syscall.P
 		}
 		return p, err
 	}
+	s.learnMemory()
 	if r.OOMScoreAdjust == nil {
 		s.expend(p.pid)
 	}
@@ -211,6 +229,9 @@ func (r *record) passed() []storedFile {
 		for i, f := range r.sockets.files {
 			list = append(list, storedFile{r.sockets.names[i], f})
 		}
+	}
+	for _, d := range r.Descriptors {
+		list = append(list, storedFile{d.Name, d.File})
 	}
 	return append(list, r.store...)
 }

@@ -8,6 +8,15 @@ import (
 	"strings"
 )
 
+// LookPath finds a program as execvp(3) would, in the PATH of an environment and from the
+// working directory.
+func LookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	return lookPath(name, env, "/")
+}
+
 // lookPath finds a program as execvp(3) would, in the PATH of env.
 func lookPath(name string, env []string, dir string) (string, error) {
 	if strings.Contains(name, "/") {

@@ -8,6 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// longPass is a pass over the children after which PID 1 rests.
+const longPass = 250 * time.Microsecond
+
+// reapSoon reaps, once PID 1 has rested as long as its last pass took where that was
+// a long one. The kernel looks for a child that has ended from the oldest on, so that
+// of ten thousand that end one by one each would cost a way along all that live, or two.
+func (s *Supervisor) reapSoon() {
+	if time.Now().Before(s.reapAfter) {
+		s.reapAt = s.reapAfter
+		return
+	}
+	s.reap()
+}
+
 // reap collects every child that has ended, or stopped.
 //
 // __WNOTHREAD makes wait4 look only at children of the calling thread. The
@@ -20,6 +34,7 @@ import (
 // children, which that may need, has to be read again after each collection.
 func (s *Supervisor) reap() {
 	s.collected = s.collected[:0]
+	began, killed := time.Now(), false
 	for {
 		var ws syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED|unix.WNOTHREAD, nil)
@@ -32,9 +47,14 @@ func (s *Supervisor) reap() {
 		if s.pids[pid] == nil && !ws.Stopped() && !ws.Continued() {
 			delete(s.owners, pid)
 			s.orphans++
+			killed = killed || ws.Signaled() && ws.Signal() == unix.SIGKILL
 			continue
 		}
 		s.collected = append(s.collected, collected{pid, ws})
+	}
+	s.reapAt = time.Time{}
+	if now := time.Now(); now.Sub(began) > longPass {
+		s.reapAfter = now.Add(now.Sub(began))
 	}
 	s.adoptedNow = false
 	for _, c := range s.collected {
@@ -52,6 +72,10 @@ func (s *Supervisor) reap() {
 			delete(s.pids, c.pid)
 			s.exited(r, c.pid, exitOf(c.ws))
 		}
+	}
+	// Where orphans come and end by the thousand, reading the count would cost more than they do.
+	if killed || len(s.collected) > 0 {
+		s.countKills()
 	}
 	s.checkRemains()
 	s.settle()
@@ -114,6 +138,7 @@ func (s *Supervisor) exited(r *record, pid int, x Exit) {
 	case (r.Type == Notify || r.Type == NotifyReload) && r.state == Starting && r.success(x) && !r.RemainAfterExit:
 		r.exit.Cause, r.exit.Why = Protocol, "it ended without READY=1"
 	}
+	s.reloadEnds(r, "its process has ended")
 	r.ending = true
 	r.stopWatching()
 	switch {
@@ -129,13 +154,18 @@ func (s *Supervisor) exited(r *record, pid int, x Exit) {
 	}
 }
 
-// outOfMemory says whether the kernel has killed for want of memory since it was
-// last asked.
+// outOfMemory says whether the kernel has killed for want of memory since the pass
+// before this one. It is the best that can be had: the count is the container's, and
+// names nobody. So a kill -9 within seconds (untilNext) after the kernel took a
+// process that is not our child is still put down to that; each counted kill
+// explains one end only.
 func (s *Supervisor) outOfMemory() bool {
-	kills, ok := oomKills()
-	rose := ok && kills > s.kills
-	s.kills = kills
-	return rose
+	kills, ok := s.oomKills()
+	if !ok || kills <= s.kills {
+		return false
+	}
+	s.kills++
+	return true
 }
 
 // checkRemains looks whether the last of what a service left behind has been
@@ -143,6 +173,12 @@ func (s *Supervisor) outOfMemory() bool {
 func (s *Supervisor) checkRemains() {
 	s.askAt = time.Time{}
 	for _, r := range s.order {
+		if len(r.groups) > 1 || len(r.groups) == 1 && r.groups[0] != r.pid {
+			r.forgetGroups() // of commands that have ended, and of what they left behind
+		}
+		if r.claimed != 0 {
+			s.changeMain(r, r.claimed)
+		}
 		if r.lingers {
 			s.collect(r)
 		}

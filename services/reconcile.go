@@ -5,8 +5,6 @@ import (
 	"errors"
 	"reflect"
 	"slices"
-
-	"golang.org/x/sys/unix"
 )
 
 // Changes are the names of services by what a new set of definitions meant for them.
@@ -80,6 +78,21 @@ func (s *Supervisor) Reconcile(ctx context.Context, list []Service) (Changes, er
 	return changes, errors.Join(append(errs, err)...)
 }
 
+// Forget removes those of the named services that do not run; what depends on one
+// starts without. The others, and unknown names, are left alone.
+func (s *Supervisor) Forget(ctx context.Context, names ...string) error {
+	return s.ask(ctx, func() {
+		for _, name := range names {
+			r := s.records[name]
+			if r != nil && !r.active() && !s.running(r) && !(r.state == Done && r.RemainAfterExit) {
+				r.gone = true
+			}
+		}
+		s.replace()
+		s.tell()
+	})
+}
+
 // same says whether a process by the one definition is one by the other.
 func same(a, b Service) bool {
 	a.takeOver(b)
@@ -93,6 +106,7 @@ func (svc *Service) takeOver(from Service) {
 	svc.Source, svc.Unapplied, svc.Description, svc.Disabled = from.Source, from.Unapplied, from.Description, from.Disabled
 	svc.After, svc.Before, svc.AfterStart = from.After, from.Before, from.AfterStart
 	svc.Wants, svc.PartOf, svc.Conflicts = from.Wants, from.PartOf, from.Conflicts
+	svc.PropagatesReloadTo, svc.ReloadPropagatedFrom = from.PropagatesReloadTo, from.ReloadPropagatedFrom
 }
 
 // revive adds a definition, or gives it to the record of one that was removed and
@@ -112,7 +126,10 @@ func (s *Supervisor) replace() {
 	s.replacing = false
 	for _, r := range s.order {
 		if r.replaced != nil && !s.running(r) {
-			r.closeSockets()
+			r.letGo()
+			if r.LogLocation != r.replaced.LogLocation {
+				r.closePipe()
+			}
 			r.Service, r.replaced = *r.replaced, nil
 			reconnect = true
 		}
@@ -136,27 +153,37 @@ func (s *Supervisor) running(r *record) bool {
 // forget lets go of everything of a service that was removed.
 func (s *Supervisor) forget(r *record) {
 	r.stopWatching()
-	r.closeSockets()
-	if r.notify != nil {
-		unix.Close(r.notify.fd)
-		r.notify = nil
-	}
-	for _, f := range r.store {
-		f.file.Close()
-	}
-	if r.pipe != nil {
-		r.pipe.close()
-	}
+	r.letGo()
+	r.closePipe()
+	r.closeStore()
 	r.state, r.waits, r.resume = Stopped, false, nil
 	delete(s.records, r.Name)
 }
 
-func (r *record) closeSockets() {
-	if r.sockets == nil {
-		return
+// letGo closes what was opened by a definition that is no longer that of the service.
+func (r *record) letGo() {
+	r.closeNotify()
+	if r.sockets != nil {
+		for _, f := range r.sockets.files {
+			f.Close()
+		}
+		r.sockets = nil
 	}
-	for _, f := range r.sockets.files {
-		f.Close()
+}
+
+// closePipe ends the reading of what the service writes. Of a service that goes on
+// it stays: a session that outlives its server writes to it.
+func (r *record) closePipe() {
+	if r.pipe != nil {
+		r.pipe.close()
+		r.pipe = nil
 	}
-	r.sockets = nil
+}
+
+// closeStore forgets the descriptors that a service left for a next run.
+func (r *record) closeStore() {
+	for _, f := range r.store {
+		f.file.Close()
+	}
+	r.store = nil
 }

@@ -18,6 +18,7 @@ type record struct {
 	since time.Time
 	note  string
 	said  string // the latest STATUS= of its process
+	plain string // why its network calls are not asked about, although Tailnet is set
 
 	pid        int   // of its main process; 0: none
 	groups     []int // the process groups that it has made
@@ -33,21 +34,31 @@ type record struct {
 	stopped    bool         // ExecStopPost has been run
 	adopted    bool         // of type forking: its daemon has been found
 	distant    bool         // its main process is not our child, so that no signal tells its end
+	claimed    int          // the main process that it has named, and that may turn out to be its own
+	claimedAt  time.Time
+	asked      int // how many goroutines still put the questions of its probes by a command
 	exit       Exit
 	job        *job   // the command of it that runs now, beside the main process or before it
 	resume     func() // what to try again at spawnAt, since the kernel had no room for a process
 	spawnAt    time.Time
 	begun      time.Time // of this start
 	readyAt    time.Time
-	deadline   time.Time // when evTimeout is due; zero: never
-	watchdogAt time.Time // when WATCHDOG=1 is due; zero: never
-	reloading  bool
-	command    int         // of several in ExecStart: the one that runs
-	gone       bool        // it has been removed, and is forgotten when it has ended
-	replaced   *Service    // the definition for its next start
-	failures   int         // ends in a row, for the back-off
-	restarts   int         // since somebody started it
-	starts     []time.Time // for the start limit
+	deadline   time.Time    // when evTimeout is due; zero: never
+	watchdogAt time.Time    // when WATCHDOG=1 is due; zero: never
+	watchdog   Duration     // of this run: WatchdogSec, or WATCHDOG_USEC
+	access     NotifyAccess // of this run: NotifyAccess, or NOTIFYACCESS
+	reloads    bool         // a reload is under way
+	reloading  bool         // and READY=1 ends it
+	reloadedBy string       // the service that it was propagated from
+	// reloadFailure is why the latest reload failed; empty where it did not.
+	reloadFailure string
+
+	command  int         // of several in ExecStart: the one that runs
+	gone     bool        // it has been removed, and is forgotten when it has ended
+	replaced *Service    // the definition for its next start
+	failures int         // ends in a row, for the back-off
+	restarts int         // since somebody started it
+	starts   []time.Time // for the start limit
 
 	pipe    *pipe
 	notify  *notifySocket
@@ -67,15 +78,20 @@ type job struct {
 }
 
 // leftBehind says whether the service's groups have members, or processes that
-// left these are still there. A group that has none is forgotten: the kernel may
-// give its number to another.
+// left these are still there, or may appear as the command of a probe ends.
 func (s *Supervisor) leftBehind(r *record) bool {
 	if r.KillMode == KillProcess || r.KillMode == KillNone || r.Foreground {
 		return false
 	}
-	r.groups = slices.DeleteFunc(r.groups, func(pgid int) bool { return !groupAlive(pgid) })
+	r.forgetGroups()
 	list, perhaps := s.strays(r)
-	return len(r.groups) > 0 || len(list) > 0 || perhaps
+	return len(r.groups) > 0 || len(list) > 0 || perhaps || r.asked > 0
+}
+
+// forgetGroups drops the numbers of groups that have no members any more: the
+// kernel may give them to others, which must never get our signals.
+func (r *record) forgetGroups() {
+	r.groups = slices.DeleteFunc(r.groups, func(pgid int) bool { return !groupAlive(pgid) })
 }
 
 // groupAlive is true while a process group has members. The kernel does not
@@ -102,6 +118,10 @@ func (s *Supervisor) signalTo(r *record, sig syscall.Signal, all bool) {
 		signalTree(pid, sig)
 	}
 }
+
+// stands is true for what a stop has to undo: a service that runs, or is about
+// to, or whose end left something that counts as running.
+func (r *record) stands() bool { return r.active() || r.state == Done && r.RemainAfterExit }
 
 // active is true for a service that runs, or is about to.
 func (r *record) active() bool {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"sync"
 	"time"
 )
@@ -27,8 +28,6 @@ type Service struct {
 
 	// Source is where the definition was read, for messages: "FILE" or "FILE:LINE".
 	Source string `json:"-"`
-	// Unit is set for a unit of systemd: that may be After, or want, what is not there.
-	Unit bool `json:"-"`
 	// Unapplied lists the directives of the source that are understood and have no
 	// effect in a container, such as ProtectSystem.
 	Unapplied []string `json:"-"`
@@ -86,6 +85,10 @@ type Service struct {
 	PartOf   []string `json:"PartOf,omitempty"`
 	// Conflicts are stopped before the service starts, and the other way round.
 	Conflicts []string `json:"Conflicts,omitempty"`
+	// PropagatesReloadTo are reloaded with the service, where they can be;
+	// ReloadPropagatedFrom is the same from the other side.
+	PropagatesReloadTo   []string `json:"PropagatesReloadTo,omitempty"`
+	ReloadPropagatedFrom []string `json:"ReloadPropagatedFrom,omitempty"`
 
 	// Restart says after which ends it is started again. Default: always; for
 	// oneshot: no.
@@ -140,6 +143,9 @@ type Service struct {
 	// Sockets are opened before the first start, kept over restarts, and given to
 	// the process from descriptor 3 on, with LISTEN_FDS (see sd_listen_fds(3)).
 	Sockets []Socket `json:"Sockets,omitempty"`
+	// Descriptors are files that init itself has open, given to the process behind its
+	// sockets. They stay init's: nothing here closes them.
+	Descriptors []Descriptor `json:"-"`
 	// FileDescriptorStoreMax is how many descriptors it may leave with us for its
 	// next run, by FDSTORE=1.
 	FileDescriptorStoreMax int `json:"FileDescriptorStoreMax,omitempty"`
@@ -191,6 +197,10 @@ type Execution struct {
 	LogsDirectoryMode          Mode     `json:"LogsDirectoryMode,omitzero"`
 	ConfigurationDirectory     []string `json:"ConfigurationDirectory,omitempty"`
 	ConfigurationDirectoryMode Mode     `json:"ConfigurationDirectoryMode,omitzero"`
+
+	// Tailnet is transparent for a service whose connections to addresses of the tailnet
+	// go there wherever the kernel has no device for it. Default: none.
+	Tailnet Tailnet `json:"Tailnet,omitempty"`
 
 	// LoadCredential copies files, each "ID:PATH", to the directory that the process finds
 	// in CREDENTIALS_DIRECTORY: in memory, readable by User alone.
@@ -244,6 +254,12 @@ type Socket struct {
 	Mode  Mode   `json:"Mode,omitzero"`   // of a unix socket; default: 0666
 	User  string `json:"User,omitempty"`  // its owner
 	Group string `json:"Group,omitempty"` // its group
+}
+
+// Descriptor is a file that init has open for a service.
+type Descriptor struct {
+	Name string // in LISTEN_FDNAMES
+	File *os.File
 }
 
 // Parse reads the JSON of one service, refuses fields that it does not know,

@@ -24,7 +24,8 @@ type shim struct {
 	limits     []limit
 	oomScore   *int
 	noNewPrivs bool
-	listenFds  int // so many sockets from descriptor 3 on: LISTEN_PID is set
+	listenFds  int  // so many sockets from descriptor 3 on: LISTEN_PID is set
+	filter     bool // its network calls are asked about: see intercepted.go
 }
 
 type limit struct {
@@ -34,8 +35,8 @@ type limit struct {
 
 // needsShim says whether the processes of a service need the detour, which costs
 // them some 3 ms.
-func needsShim(svc *Service, listenFds int) bool {
-	return svc.UMask.Set || len(svc.Limit) > 0 || svc.OOMScoreAdjust != nil || svc.NoNewPrivileges || listenFds > 0
+func needsShim(svc *Service, listenFds int, filter bool) bool {
+	return filter || svc.UMask.Set || len(svc.Limit) > 0 || svc.OOMScoreAdjust != nil || svc.NoNewPrivileges || listenFds > 0
 }
 
 // shim fills in what the definition says.
@@ -52,16 +53,7 @@ func (x *Execution) shim(path string, argv, env []string, dir string, cred *sysc
 		}
 		spec.limits = append(spec.limits, limit{resource, l.Cur, l.Max})
 	}
-	// NPROC last: what is done for the others may want a thread.
-	slices.SortFunc(spec.limits, func(a, b limit) int { return nproc(a) - nproc(b) })
 	return spec, nil
-}
-
-func nproc(l limit) int {
-	if l.resource == unix.RLIMIT_NPROC {
-		return 1
-	}
-	return 0
 }
 
 // shimName is the program's name, argv[0], when it is to be a shim.
@@ -71,17 +63,19 @@ const shimName = "init-exec"
 // and its Sys but for the credential; all else is in spec. failure is at its end when the service's program runs;
 // before that it may yield an error: see readFailure. The caller closes it.
 //
+// With a filter in spec, listener is what receiveListener reads.
+//
 // The specification goes by a descriptor: what is in an environment may be
 // secret, and arguments are for all to see.
-func startShim(program string, spec shim, attr *syscall.ProcAttr) (pid int, failure *os.File, err error) {
+func startShim(program string, spec shim, attr *syscall.ProcAttr) (pid int, failure, listener *os.File, err error) {
 	in, err := specFile(spec.encode())
 	if err != nil {
-		return 0, nil, fmt.Errorf("passing the command on: %w", err)
+		return 0, nil, nil, fmt.Errorf("passing the command on: %w", err)
 	}
 	defer unix.Close(in)
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		return 0, nil, fmt.Errorf("making a pipe: %w", err)
+		return 0, nil, nil, fmt.Errorf("making a pipe: %w", err)
 	}
 	defer unix.Close(p[1])
 	n := len(attr.Files)
@@ -96,14 +90,24 @@ func startShim(program string, spec shim, attr *syscall.ProcAttr) (pid int, fail
 		sys.Credential = nil
 		child.Sys = &sys
 	}
+	if spec.filter {
+		var theirs *os.File
+		if listener, theirs, err = listenerSocket(); err != nil {
+			unix.Close(p[0])
+			return 0, nil, nil, err
+		}
+		defer theirs.Close()
+		child.Files = append(child.Files, theirs.Fd())
+	}
 	if err = unix.SetNonblock(p[0], true); err == nil { // ours alone: the other end stays as it is
 		pid, err = syscall.ForkExec(program, []string{shimName, strconv.Itoa(n)}, &child)
 	}
 	if err != nil {
 		unix.Close(p[0])
-		return 0, nil, fmt.Errorf("starting %s: %w", program, err)
+		listener.Close() // of nil it does nothing
+		return 0, nil, nil, fmt.Errorf("starting %s: %w", program, err)
 	}
-	return pid, os.NewFile(uintptr(p[0]), "failure of "+spec.path), nil
+	return pid, os.NewFile(uintptr(p[0]), "failure of "+spec.path), listener, nil
 }
 
 func invocation(env []string) []string {
@@ -174,6 +178,7 @@ func (s *shim) encode() []byte {
 	number(s.umask)
 	put(strconv.FormatBool(s.noNewPrivs))
 	number(s.listenFds)
+	put(strconv.FormatBool(s.filter))
 	number(len(s.limits))
 	for _, l := range s.limits {
 		number(l.resource)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -39,13 +38,28 @@ func ShimMain() {
 		os.Exit(exitCannotExec)
 	}
 	spec, err := readSpec(number)
-	if err == nil {
-		err = spec.become()
+	if err == nil && spec.filter {
+		passListener(report + 1) // before a switch of users: with privileges NoNewPrivs is not needed
 	}
-	var errno syscall.Errno
+	if err == nil {
+		err = spec.become(report)
+	}
+	quit(report, reportOf(err), errnoOf(err))
+}
+
+// reportOf is what the parent reads of an error, with readFailure.
+func reportOf(err error) []byte {
+	return fmt.Appendf(nil, "%d %v", int(errnoOf(err)), err)
+}
+
+func errnoOf(err error) (errno syscall.Errno) {
 	errors.As(err, &errno)
-	// Where the parent has gone nobody wants to know.
-	_, _ = unix.Write(report, fmt.Appendf(nil, "%d %v", int(errno), err))
+	return errno
+}
+
+// quit allocates nothing.
+func quit(report int, text []byte, errno syscall.Errno) {
+	_, _ = unix.Write(report, text) // where the parent has gone nobody wants to know
 	if errno == unix.ENOENT {
 		os.Exit(exitNotFound)
 	}
@@ -84,9 +98,15 @@ func readAll(fd int, b []byte) ([]byte, error) {
 }
 
 // become does all that can fail and, at last, executes the program.
-func (s *shim) become() error {
-	if err := s.setLimits(false); err != nil {
-		return err
+func (s *shim) become(report int) error {
+	for _, l := range s.limits {
+		set := l.set
+		if l.hitsUs() {
+			set = l.raise
+		}
+		if err := set(); err != nil {
+			return fmt.Errorf("setting Limit%s: %w", limitName(l.resource), err)
+		}
 	}
 	if s.umask >= 0 {
 		unix.Umask(s.umask)
@@ -112,96 +132,10 @@ func (s *shim) become() error {
 	if s.listenFds > 0 {
 		s.env = append(s.env, "LISTEN_PID="+strconv.Itoa(os.Getpid()))
 	}
-	if err := s.setLimits(true); err != nil {
-		return err
+	if slices.ContainsFunc(s.limits, limit.hitsUs) {
+		return s.executeWithin(report)
 	}
 	return execError(s.path, s.argv, s.env, syscall.Exec(s.path, s.argv, s.env))
-}
-
-// setLimits is called twice. Limits that would hit the Go runtime, which ends a
-// program that gets no memory or thread, are only raised before a switch of
-// users, and lowered at the very end, with room made for what Exec allocates.
-func (s *shim) setLimits(last bool) error {
-	tight := false
-	for _, l := range s.limits {
-		var err error
-		switch {
-		case !l.hitsUs() && !last:
-			err = l.set()
-		case l.hitsUs() && last:
-			if !tight && l.resource != unix.RLIMIT_NPROC { // a collection would want threads
-				s.makeRoom()
-				tight = true
-			}
-			err = l.set()
-		case l.hitsUs():
-			err = l.raise()
-		}
-		if err != nil {
-			return fmt.Errorf("setting Limit%s: %w", limitName(l.resource), err)
-		}
-	}
-	return nil
-}
-
-func (l limit) hitsUs() bool {
-	return l.resource == unix.RLIMIT_AS || l.resource == unix.RLIMIT_DATA || l.resource == unix.RLIMIT_NPROC
-}
-
-// raise makes sure that the limit can be set later, without privileges.
-func (l limit) raise() error {
-	var now syscall.Rlimit
-	if err := syscall.Getrlimit(l.resource, &now); err != nil || l.max <= now.Max {
-		return err
-	}
-	return limit{l.resource, now.Cur, l.max}.set()
-}
-
-// makeRoom leaves free memory in the heap for copies of arguments and environment:
-// it makes them as Exec will, twice, and drops them, so that what the runtime
-// needs to keep books of them is there too.
-func (s *shim) makeRoom() {
-	var copies [][]*byte
-	for range 2 {
-		for _, list := range [][]string{s.argv, s.env} {
-			pointers, err := syscall.SlicePtrFromStrings(list)
-			if err != nil {
-				return // Exec will say so
-			}
-			copies = append(copies, pointers)
-		}
-	}
-	room := make([]byte, 1<<20)
-	runtime.KeepAlive(room)
-	runtime.KeepAlive(copies)
-	runtime.GC()
-}
-
-// set sets a limit, or what comes nearest to it: above its own hard limit a
-// container without CAP_SYS_RESOURCE may not go, and systemd takes the same way.
-// syscall's Setrlimit, as the runtime would otherwise put back what LimitNOFILE was.
-func (l limit) set() error {
-	want := syscall.Rlimit{Cur: l.soft, Max: l.max}
-	err := syscall.Setrlimit(l.resource, &want)
-	if err != syscall.EPERM {
-		return err
-	}
-	var now syscall.Rlimit
-	if err := syscall.Getrlimit(l.resource, &now); err != nil {
-		return err
-	}
-	want.Max = min(want.Max, now.Max)
-	want.Cur = min(want.Cur, want.Max)
-	return syscall.Setrlimit(l.resource, &want)
-}
-
-func limitName(resource int) string {
-	for name, n := range limits {
-		if n == resource {
-			return name
-		}
-	}
-	return strconv.Itoa(resource)
 }
 
 // setOOMScore leaves it where this container may not lower it, as systemd does:
@@ -288,6 +222,7 @@ func decodeShim(b []byte) (s shim, ok bool) {
 	s.umask = f.number()
 	s.noNewPrivs = f.text() == "true"
 	s.listenFds = f.number()
+	s.filter = f.text() == "true"
 	for range f.number() {
 		s.limits = append(s.limits, limit{f.number(), f.long(), f.long()})
 	}

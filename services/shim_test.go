@@ -34,7 +34,7 @@ func shimmed(t *testing.T, spec shim, attr *syscall.ProcAttr) (out string, ws sy
 	}
 	defer null.Close()
 	attr.Files = append([]uintptr{null.Fd(), w.Fd(), w.Fd()}, attr.Files...)
-	pid, report, err := startShim("/proc/self/exe", spec, attr)
+	pid, report, _, err := startShim("/proc/self/exe", spec, attr)
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -161,15 +161,17 @@ func TestShimKeepsFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inner := script(t, Execution{UMask: octal(0o22)}, nil, 0, ask)
-	spec, err := x.shim(self, []string{"test", "-test.run=^TestShimInner$", "-test.v"},
-		[]string{"SHIM_INNER=" + string(bytes.ReplaceAll(inner.encode(), []byte{0}, []byte("|")))}, "/", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, ws, failure := shimmed(t, spec, &syscall.ProcAttr{})
-	if failure != nil || ws.ExitStatus() != 0 || !strings.Contains(out, "77\n99\n") {
-		t.Errorf("%q %v %v, want 77:99", out, ws, failure)
+	for _, asked := range []Execution{{UMask: octal(0o22)}, {Limit: map[string]string{"AS": "67108864"}}} {
+		inner := script(t, asked, nil, 0, ask)
+		spec, err := x.shim(self, []string{"test", "-test.run=^TestShimInner$", "-test.v"},
+			[]string{"SHIM_INNER=" + string(bytes.ReplaceAll(inner.encode(), []byte{0}, []byte("|")))}, "/", nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, ws, failure := shimmed(t, spec, &syscall.ProcAttr{})
+		if failure != nil || ws.ExitStatus() != 0 || !strings.Contains(out, "77\n99\n") {
+			t.Errorf("%q %v %v, want 77:99 beside %v", out, ws, failure, asked)
+		}
 	}
 }
 
@@ -199,7 +201,7 @@ func TestShimEnvironment(t *testing.T) {
 	}
 	for _, list := range [][]string{env, env[:100], nil} {
 		out, ws, failure := shimmed(t, shim{path: "/bin/cat", argv: []string{"cat", "/proc/self/environ"}, env: list, dir: "/", umask: -1,
-			limits: []limit{{unix.RLIMIT_AS, 64 << 20, 64 << 20}, {unix.RLIMIT_DATA, 1 << 20, 1 << 20}}}, &syscall.ProcAttr{})
+			limits: tight}, &syscall.ProcAttr{})
 		want := strings.Join(append(slices.Clone(list), ""), "\x00")
 		if failure != nil || ws.ExitStatus() != 0 || out != want {
 			t.Errorf("%d variables: %d bytes arrived, want %d (%v, %v): %.300q", len(list), len(out), len(want), failure, ws, out)
@@ -242,7 +244,11 @@ func TestShimCode(t *testing.T) {
 	}
 }
 
-// TestShimFailures: the sentence, the kernel's error in it, and the exit code.
+// tight are limits below what the shim itself has.
+var tight = []limit{{unix.RLIMIT_AS, 64 << 20, 64 << 20}, {unix.RLIMIT_DATA, 1 << 20, 1 << 20}}
+
+// TestShimFailures: the sentence, the kernel's error in it, and the exit code; also
+// where the limits leave no memory to say it.
 func TestShimFailures(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"plain": "no program", "lost": "#!/absent/interpreter -x\n", "junk": "\x7fjunk"} {
@@ -265,6 +271,8 @@ func TestShimFailures(t *testing.T) {
 		{shim{path: dir + "/lost", argv: []string{"x"}, dir: "/"}, 127, fs.ErrNotExist, "exec " + dir + "/lost: the file is there, /absent/interpreter is not: no such file or directory"},
 		{shim{path: dir + "/plain", argv: []string{"x"}, dir: "/"}, 126, fs.ErrPermission, "exec " + dir + "/plain: permission denied: it is not executable; chmod +x it"},
 		{shim{path: dir + "/junk", argv: []string{"x"}, dir: "/"}, 126, unix.ENOEXEC, "exec " + dir + "/junk: exec format error: it is no program of this machine, and has no #! line"},
+		{shim{path: dir, argv: []string{"x"}, dir: "/"}, 126, fs.ErrPermission, "exec " + dir + ": permission denied"},
+		{shim{path: dir + "/plain/x", argv: []string{"x"}, dir: "/"}, 126, unix.ENOTDIR, "exec " + dir + "/plain/x: not a directory"},
 		{shim{path: "/bin/true", argv: []string{"true"}, dir: dir + "/absent"}, 127, fs.ErrNotExist, "entering WorkingDirectory " + dir + "/absent: no such file or directory"},
 		{shim{path: "/bin/true", argv: []string{"true"}, dir: "/", env: []string{"TOKEN=" + strings.Repeat("secret", 30_000)}}, 126, unix.E2BIG,
 			"exec /bin/true: argument list too long: the variable TOKEN has 180006 bytes, 131071 are the most; unset it with UnsetEnvironment"},
@@ -277,9 +285,12 @@ func TestShimFailures(t *testing.T) {
 		if c.spec.path == "/bin/true" && len(c.spec.env) == 1 && os.Getpagesize() != 4096 {
 			c.want = strings.Replace(c.want, "131071", strconv.Itoa(32*os.Getpagesize()-1), 1)
 		}
-		out, ws, failure := shimmed(t, c.spec, &syscall.ProcAttr{})
-		if out != "" || ws.ExitStatus() != c.code || !errors.Is(failure, c.is) || !strings.HasPrefix(failure.Error(), c.want) {
-			t.Errorf("%v (exit code %d, output %q), want %s (exit code %d)", failure, ws.ExitStatus(), out, c.want, c.code)
+		for _, limits := range [][]limit{nil, tight} {
+			c.spec.limits = limits
+			out, ws, failure := shimmed(t, c.spec, &syscall.ProcAttr{})
+			if out != "" || ws.ExitStatus() != c.code || !errors.Is(failure, c.is) || !strings.HasPrefix(failure.Error(), c.want) {
+				t.Errorf("%v (exit code %d, output %q), want %s (exit code %d)", failure, ws.ExitStatus(), out, c.want, c.code)
+			}
 		}
 	}
 	if os.Geteuid() == 0 {
@@ -292,7 +303,7 @@ func TestShimFailures(t *testing.T) {
 
 func TestShimStartErrors(t *testing.T) {
 	before := descriptors(t)
-	pid, failure, err := startShim("/absent/init", shim{path: "/bin/true", argv: []string{"true"}}, &syscall.ProcAttr{})
+	pid, failure, _, err := startShim("/absent/init", shim{path: "/bin/true", argv: []string{"true"}}, &syscall.ProcAttr{})
 	if pid != 0 || failure != nil || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%d %v %v", pid, failure, err)
 	}
@@ -321,6 +332,9 @@ func TestShimIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	for began := time.Now(); err == nil && len(environ) == 0 && time.Since(began) < 10*time.Second; { // in the middle of its execve it has none
+		environ, err = os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	}
 	cmdline, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err := errors.Join(err, err2); err != nil || string(environ) != "INVOCATION_ID=ab\x00" || string(cmdline) != shimName+"\x003\x00" {
 		t.Errorf("%q %q %v", environ, cmdline, err)
@@ -346,7 +360,7 @@ func TestNeedsShim(t *testing.T) {
 		{Execution{OOMScoreAdjust: &score}, 0, true},
 		{Execution{NoNewPrivileges: true}, 0, true},
 	} {
-		if got := needsShim(&Service{Execution: c.x}, c.fds); got != c.want {
+		if got := needsShim(&Service{Execution: c.x}, c.fds, false); got != c.want {
 			t.Errorf("%+v: %v, want %v", c.x, got, c.want)
 		}
 	}
@@ -370,7 +384,7 @@ func BenchmarkShim(b *testing.B) {
 		_, _ = syscall.Wait4(pid, nil, 0, nil)
 		direct += time.Since(start)
 		start = time.Now()
-		pid, report, err := startShim("/proc/self/exe", shim{path: "/bin/true", argv: []string{"true"}, umask: -1}, &syscall.ProcAttr{Files: files})
+		pid, report, _, err := startShim("/proc/self/exe", shim{path: "/bin/true", argv: []string{"true"}, umask: -1}, &syscall.ProcAttr{Files: files})
 		if err != nil {
 			b.Fatal(err)
 		}

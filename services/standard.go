@@ -12,7 +12,7 @@ import (
 // standard gives the descriptors that become stdin, stdout and stderr: journal
 // and null, which stay the caller's, or files, which close closes. null may be
 // open for reading alone.
-func (x *Execution) standard(journal, null *os.File) (in, out, err uintptr, close func(), e error) {
+func (x *Execution) standard(journal int, null *os.File) (in, out, err uintptr, close func(), e error) {
 	var opened []int
 	close = func() {
 		for _, fd := range opened {
@@ -38,7 +38,7 @@ func (x *Execution) standard(journal, null *os.File) (in, out, err uintptr, clos
 	}
 	output := func(field, value string) uintptr {
 		if value == "" || value == "journal" || value == "inherit" {
-			return journal.Fd()
+			return uintptr(journal)
 		}
 		return open(field, value, unix.O_WRONLY|unix.O_CREAT)
 	}

@@ -45,7 +45,7 @@ func TestStandard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, out, stderr, closeAll, err := c.x.standard(journal, null)
+		in, out, stderr, closeAll, err := c.x.standard(int(journal.Fd()), null)
 		if err != nil {
 			t.Errorf("%+v: %v", c.x, err)
 			continue
@@ -112,7 +112,7 @@ func TestStandardErrors(t *testing.T) {
 		{Execution{StandardOutput: "append:" + dir + "/file", StandardError: "file:" + dir}, "StandardError: open " + dir + ": is a directory"},
 		{Execution{StandardOutput: "file:" + dir + "/fifo"}, "StandardOutput: " + dir + "/fifo has no reader yet: no such device or address"},
 	} {
-		if _, _, _, _, err := c.x.standard(null, null); err == nil || err.Error() != c.want {
+		if _, _, _, _, err := c.x.standard(int(null.Fd()), null); err == nil || err.Error() != c.want {
 			t.Errorf("%v, want %s", err, c.want)
 		}
 	}

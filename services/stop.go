@@ -13,6 +13,7 @@ import (
 // ending is the way out: the services in reverse order, then whatever else runs.
 type ending struct {
 	code     int
+	signal   syscall.Signal // that the main command gets; 0: its KillSignal
 	phase    endPhase
 	deadline time.Time // of the phase
 	finished bool
@@ -33,10 +34,12 @@ const reserve = 500 * time.Millisecond
 // Shutdown ends all services and then Run, which returns code. A second call
 // kills at once.
 func (s *Supervisor) Shutdown(ctx context.Context, reason string, code int) error {
-	return s.ask(ctx, func() { s.beginEnd(reason, code) })
+	return s.ask(ctx, func() { s.beginEnd(reason, code, 0) })
 }
 
-func (s *Supervisor) beginEnd(reason string, code int) {
+// beginEnd begins the end, or hurries it; toMain is the signal for the main command, 0
+// for its KillSignal.
+func (s *Supervisor) beginEnd(reason string, code int, toMain syscall.Signal) {
 	if s.end != nil {
 		s.opts.Log.Warn("killing everything now: " + reason)
 		s.killServices()
@@ -47,19 +50,30 @@ func (s *Supervisor) beginEnd(reason string, code int) {
 	if s.opts.Ending != nil {
 		s.opts.Ending()
 	}
-	s.end = &ending{code: code, deadline: time.Now().Add(max(s.opts.StopTimeout-reserve, 0))}
+	s.end = &ending{code: code, signal: toMain, deadline: time.Now().Add(max(s.opts.StopTimeout-reserve, 0))}
 	s.continueEnd()
 }
 
 // signal is what a signal to init means. All are caught: a Go program that is
 // PID 1 dies of a dozen of them otherwise, which C programs there do not.
 func (s *Supervisor) signal(sig syscall.Signal) {
+	passed := sig
+	if other, ok := s.opts.Instead[sig]; ok && s.main() != nil {
+		passed = other
+	}
+	if passed == 0 {
+		s.opts.Log.Info("dropped signal " + signalName(sig) + ", as it is set up")
+		return
+	}
 	switch sig {
 	case unix.SIGTERM, unix.SIGINT, unix.SIGPWR, SIGRTMIN3:
-		s.beginEnd("got "+signalName(sig), s.stopCode(sig))
+		if passed == SIGRTMIN3 { // it says to a manager what TERM says to a program
+			passed = unix.SIGTERM
+		}
+		s.beginEnd("got "+signalName(sig), s.stopCode(sig), passed)
 	case unix.SIGPIPE: // the kernel's: whoever read our log is gone
 	default:
-		s.forward(sig)
+		s.forward(passed)
 	}
 }
 
@@ -67,7 +81,11 @@ func (s *Supervisor) signal(sig syscall.Signal) {
 // it, as in kill: it may be a TSTP.
 func (s *Supervisor) forward(sig syscall.Signal) {
 	if main := s.main(); main != nil && main.pid != 0 {
-		_ = unix.Kill(-main.pid, sig) // ESRCH: its end is on its way to us
+		to := -main.pid
+		if s.opts.MainAlone {
+			to = main.pid
+		}
+		_ = unix.Kill(to, sig) // ESRCH: its end is on its way to us
 		return
 	}
 	switch sig {

@@ -22,42 +22,89 @@ import (
 type owner struct {
 	id      string // its INVOCATION_ID
 	known   bool
-	asked   int // how often
+	asked   int // how often it seemed to have no environment
+	since   time.Time
 	askedAt time.Time
 	told    bool // has been sent KillSignal
 }
 
+// How often an environment is read before it is taken for empty, the pause, and how
+// long an execve(2) may take.
+const (
+	mostReadings = 5
+	readAgain    = 10 * time.Millisecond
+	longestExec  = 30 * time.Second
+)
+
 // strays returns the adopted children that belong to a run of the service.
-// perhaps is true where that is not certain of some: in the middle of an
-// execve(2) a process has no environment. It is asked again soon.
+// perhaps is true where that is not certain of some. They are asked again soon.
 func (s *Supervisor) strays(r *record) (list []int, perhaps bool) {
 	if r.invocation == "" {
 		return nil, false
 	}
 	for _, pid := range s.adopted() {
-		o := s.owners[pid]
-		if now := time.Now(); !o.known && now.Sub(o.askedAt) >= readAgain/2 {
-			o.id, o.known = invocationOf(pid)
-			o.asked, o.askedAt = o.asked+1, now
-			o.known = o.known || o.asked >= mostReadings
-			s.owners[pid] = o
-		}
-		switch {
-		case !o.known:
+		switch id, certain := s.identify(pid); {
+		case !certain:
 			perhaps = true
-			s.askAt = o.askedAt.Add(readAgain)
-		case o.id == r.invocation:
+		case id == r.invocation:
 			list = append(list, pid)
 		}
 	}
 	return list, perhaps
 }
 
-// How often an environment is read before it is taken for empty, and the pause.
-const (
-	mostReadings = 20
-	readAgain    = 10 * time.Millisecond
-)
+// identify returns the INVOCATION_ID of an adopted child, or "". It is not certain in
+// the middle of an execve(2), where a process has no environment, and no arguments
+// either; checkRemains is then called again soon.
+func (s *Supervisor) identify(pid int) (id string, certain bool) {
+	o := s.owners[pid]
+	if now := time.Now(); !o.known && now.Sub(o.askedAt) >= readAgain/2 {
+		var certain bool
+		if o.id, certain = s.readID(pid); certain {
+			o.asked++
+		}
+		if o.askedAt = now; o.since.IsZero() {
+			o.since = now
+		}
+		o.known = o.id != "" || o.asked >= mostReadings || now.Sub(o.since) > longestExec
+		s.owners[pid] = o
+	}
+	if !o.known {
+		s.askAt = o.askedAt.Add(readAgain)
+	}
+	return o.id, o.known
+}
+
+// identifyAny is identify for any process.
+func (s *Supervisor) identifyAny(pid int) (id string, certain bool) {
+	if slices.Contains(s.adopted(), pid) {
+		return s.identify(pid)
+	}
+	if id, certain = s.readID(pid); !certain { // kept nowhere: nobody tells us when its number is another's
+		s.askAt = time.Now().Add(readAgain)
+	}
+	return id, certain
+}
+
+// readID reads an INVOCATION_ID, and again where an execve(2) may just have ended.
+func (s *Supervisor) readID(pid int) (id string, certain bool) {
+	if id, certain = s.invocationOf(pid); !certain && !executing(pid) {
+		id, _ = s.invocationOf(pid)
+		return id, true
+	}
+	return id, certain
+}
+
+// executing says whether a process seems to be in the middle of an execve(2): it lives and has
+// no arguments, which everybody may read.
+func executing(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(b) > 0 {
+		return false
+	}
+	f := statOf(pid)
+	return f != nil && f[0] != "Z" && f[0] != "X"
+}
 
 // tellStrays sends KillSignal to strays that have not been told: as long as their
 // parent lived they were not ours to see.
@@ -109,14 +156,22 @@ func childrenOf(pid, tid int) []int {
 
 // signalTree signals a process and all that descend from it.
 func signalTree(pid int, sig syscall.Signal) {
+	for _, child := range slices.Backward(descendants(pid)) {
+		_ = unix.Kill(child, sig)
+	}
+	_ = unix.Kill(pid, sig)
+}
+
+// descendants lists what descends from a process, parents first.
+func descendants(pid int) (list []int) {
 	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // it may be gone
 	for _, t := range threads {
 		tid, _ := strconv.Atoi(t.Name())
 		for _, child := range childrenOf(pid, tid) {
-			signalTree(child, sig)
+			list = append(append(list, child), descendants(child)...)
 		}
 	}
-	_ = unix.Kill(pid, sig)
+	return list
 }
 
 const invocationName = "INVOCATION_ID"
@@ -162,25 +217,24 @@ func readAs(path string, uid, gid int) []byte {
 }
 
 // belongs says whether a process is one of the service's: by its group, by its
-// INVOCATION_ID, or by a parent that is.
-func (s *Supervisor) belongs(r *record, pid int) bool {
+// INVOCATION_ID, or by a parent that is. perhaps is true where it is not, but may
+// turn out to be; see identify.
+func (s *Supervisor) belongs(r *record, pid int) (yes, perhaps bool) {
 	for range 64 { // generations; a circle cannot be, but a race may look like one
 		if pid <= 1 || pid == os.Getpid() {
-			return false
+			return false, perhaps
 		}
-		if id, _ := invocationOf(pid); pid == r.pid || id != "" && id == r.invocation {
-			return true
+		if pgid, err := unix.Getpgid(pid); pid == r.pid || err == nil && slices.Contains(r.groups, pgid) {
+			return true, false
 		}
-		if pgid, err := unix.Getpgid(pid); err == nil {
-			for _, g := range r.groups {
-				if g == pgid {
-					return true
-				}
-			}
+		id, certain := s.identifyAny(pid)
+		if id != "" && id == r.invocation {
+			return true, false
 		}
+		perhaps = perhaps || !certain
 		pid = parentOf(pid)
 	}
-	return false
+	return false, perhaps
 }
 
 // unclaimed says whether a process is an adopted child that nothing ties to a
@@ -194,13 +248,10 @@ func (s *Supervisor) unclaimed(pid int) bool {
 	if err != nil {
 		return false
 	}
-	id, _ := invocationOf(pid)
-	for _, r := range s.order {
-		if id != "" && id == r.invocation || slices.Contains(r.groups, pgid) {
-			return false
-		}
-	}
-	return true
+	id, certain := s.identifyAny(pid)
+	return certain && !slices.ContainsFunc(s.order, func(r *record) bool {
+		return id != "" && id == r.invocation || slices.Contains(r.groups, pgid)
+	})
 }
 
 // parentOf reads the parent of a process, or 0.

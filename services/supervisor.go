@@ -17,9 +17,13 @@ type Options struct {
 	Log     *zap.Logger
 	Journal *Journal // takes what the services write
 
-	// Root is what the directories of services hang off, Run the directory for
-	// sockets and credentials; "" for none.
-	Root, Run string
+	// Root is what the directories of services hang off.
+	Root string
+
+	// Run returns the directory for sockets and credentials, or why there is none;
+	// always the same. It is asked when a service first needs it, so that a mount
+	// which the boot makes may hold it.
+	Run func() (string, error)
 
 	// Program is our own executable, which starts services that need more than
 	// fork and exec give; see shim.
@@ -29,8 +33,23 @@ type Options struct {
 	// everything 10 s after its SIGTERM.
 	StopTimeout time.Duration
 
+	// Instead are the signals that the main command gets in the place of others; 0: none,
+	// as if init had not got one either. See dumb-init --rewrite.
+	Instead map[syscall.Signal]syscall.Signal
+	// MainAlone: signals are for the main command, and not for its process group.
+	MainAlone bool
+
+	// EndWithLast ends the container once all services that somebody defined have ended
+	// for good; see endWithLast.
+	EndWithLast bool
+
 	// Ending is called once, when the container begins to end.
 	Ending func()
+
+	// Interceptor is the service that answers for those with Tailnet set. Intercepted takes
+	// the listener of each process of theirs that init starts, and closes it; see package intercept.
+	Interceptor string
+	Intercepted func(service string, listener *os.File)
 
 	// Alone is true for PID 1: everything in its namespace is its own to end.
 	Alone bool
@@ -43,6 +62,11 @@ type Supervisor struct {
 	requests chan func()
 	over     chan struct{} // closed when Run has returned
 
+	// What tests replace.
+	oomKills     func() (count uint64, ok bool)
+	invocationOf func(pid int) (id string, ok bool)
+	asker        func(dir string, env []string, cred *syscall.Credential) asker
+
 	// All that follows belongs to the goroutine of Run.
 	records map[string]*record
 	order   []*record
@@ -52,37 +76,44 @@ type Supervisor struct {
 	changed chan struct{} // closed and replaced at each change
 	end     *ending
 	orphans int
-	kills   uint64 // of the kernel, for want of memory, so far
+	kills   uint64 // of the kernel, for want of memory, before this pass
 	score   int    // our own oom_score_adj
+	spare   int    // what is added to it for others: expendable; 0 until learnMemory
 
+	holds      int           // how many do not want the end of the last service to be that of the container
+	lastEnded  bool          // a service has ended by itself since endWithLast looked
 	replacing  bool          // some definition waits for an end
 	datagram   []byte        // for notifications
 	collected  []collected   // by the reaper in this pass
 	owners     map[int]owner // of adopted children
 	askAt      time.Time     // when one of them is asked again; zero: never
+	reapAfter  time.Time     // before this the children are not looked at again
+	reapAt     time.Time     // when they are, having ended before it; zero: none has
 	children   []int         // the adopted ones
 	adoptedNow bool          // children is of this pass
 }
 
 // New makes a supervisor without services.
 func New(o Options) *Supervisor {
-	s := &Supervisor{
+	return &Supervisor{
 		opts:     o,
 		requests: make(chan func()),
 		over:     make(chan struct{}),
 		records:  map[string]*record{},
 		pids:     map[int]*record{},
 		owners:   map[int]owner{},
-		changed:  make(chan struct{}),
+		oomKills: oomKills, invocationOf: invocationOf, asker: newAsker,
+		changed: make(chan struct{}),
+		holds:   1,
 	}
-	s.kills, _ = oomKills()
-	s.score, _ = readNumber("/proc/self/oom_score_adj") // 0 without a /proc
-	return s
 }
 
 // thawed is by how much the loop must have overslept to take it for a pause of
 // the whole container (docker pause) and not for a busy machine.
 const thawed = 3 * time.Second
+
+// shortestPause is by how much at least for a watchdog that is shorter: see isPause.
+const shortestPause = 500 * time.Millisecond
 
 // Run supervises until the container has to end, and returns its exit code. It
 // must be called on the program's main goroutine, locked to the main thread
@@ -90,15 +121,15 @@ const thawed = 3 * time.Second
 func (s *Supervisor) Run(signals, child <-chan os.Signal) int {
 	defer close(s.over)
 	timer := time.NewTimer(time.Hour)
+	looked := time.Now()
 	for {
 		wait := s.untilNext()
 		timer.Reset(wait)
-		slept := time.Now()
 		var what string
 		var do func()
 		select {
 		case <-child:
-			what, do = "reaping", s.reap
+			what, do = "reaping", s.reapSoon
 		case sig := <-signals:
 			what, do = "handling a signal", func() { s.signal(sig.(syscall.Signal)) }
 		case do = <-s.requests:
@@ -106,13 +137,14 @@ func (s *Supervisor) Run(signals, child <-chan os.Signal) int {
 		case <-timer.C:
 			// SIGCHLD is not a count, and one may be lost while a stopped
 			// container thaws: a pass over the children costs nothing.
-			what, do = "handling timers", func() { s.reap(); s.expire(time.Now()) }
+			what, do = "handling timers", func() { s.reap(); s.countKills(); s.expire(time.Now()) }
 		}
 		s.guard(what, func() {
-			// Whatever is handled first: behind it the timer would not look late any more.
-			if now := time.Now(); now.Sub(slept)-wait > thawed {
-				s.postpone(now, now.Sub(slept))
-			}
+			// Whatever is handled first: behind it the timer would not look late any more. Since the
+			// last look, not since the wait began: a pause may fall into the handling too.
+			now := time.Now()
+			s.overslept(now, now.Sub(looked), wait)
+			looked = now
 			do()
 		})
 		if s.end != nil && s.end.finished {
@@ -238,6 +270,11 @@ type Status struct {
 	Disabled    bool      `json:"disabled,omitempty"`
 	Source      string    `json:"source,omitempty"`
 	Unapplied   []string  `json:"unapplied,omitempty"`
+	Reloading   bool      `json:"reloading,omitempty"`
+	// ReloadFailure is why its latest reload failed, of this run.
+	ReloadFailure string `json:"reload_failure,omitempty"`
+	// Tailnet is "transparent" where the service wants that, or why it is not.
+	Tailnet string `json:"tailnet,omitempty"`
 }
 
 // Snapshot is where all services stand at one moment. Changed is closed when
@@ -266,6 +303,7 @@ func (r *record) status() Status {
 		Name: r.Name, Description: r.Description, Type: r.Type, State: r.state, Since: r.since, Pid: r.pid,
 		Pids: slices.Clone(r.groups), Restarts: r.restarts, Note: r.note, Text: r.said, ExitCode: r.exit.ContainerCode(),
 		Result: r.result(r.exit), Disabled: r.Disabled, Source: r.Source, Unapplied: r.Unapplied,
+		Reloading: r.reloads, ReloadFailure: r.reloadFailure, Tailnet: r.tailnet(),
 	}
 	if r.waits {
 		st.WaitsFor, _ = r.blockedBy()

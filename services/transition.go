@@ -2,6 +2,7 @@ package services
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,7 +24,13 @@ func (s *Supervisor) apply(r *record, e event) {
 		r.exit.Cause, r.exit.Why = e.exit.Cause, e.exit.Why
 	}
 	if state != before {
+		if r.reloads {
+			s.reloadEnds(r, "the service is "+state.String())
+		}
 		r.state, r.since, r.deadline = state, time.Now(), time.Time{}
+		if state == Failed || state == Done && !r.RemainAfterExit || state == Stopped && !r.again {
+			r.closeStore() // as systemd's FileDescriptorStorePreserve=restart
+		}
 	}
 	s.describe(r, before, e)
 	s.act(r, act)
@@ -55,8 +62,8 @@ func (s *Supervisor) act(r *record, act action) {
 	case actSpawn:
 		r.waits, r.again, r.started, r.stopped = true, false, false, false
 		r.exit, r.readyAt, r.spawnAt, r.resume = Exit{}, time.Time{}, time.Time{}, nil
-		r.said, r.reloading, r.command = "", false, 0
-		r.ending, r.adopted, r.distant, r.groups, r.invocation = false, false, false, nil, ""
+		r.said, r.command, r.reloadFailure = "", 0, ""
+		r.ending, r.adopted, r.distant, r.claimed, r.groups, r.invocation = false, false, false, 0, nil, ""
 	case actTerminate:
 		s.terminate(r)
 	case actKill:
@@ -105,11 +112,12 @@ func (s *Supervisor) announce(r *record, e event) {
 	if s.end != nil {
 		return
 	}
+	s.lastEnded = s.lastEnded || r.counts() && (r.state == Done || r.state == Failed)
 	switch code := e.exit.ContainerCode(); {
 	case r.state == Failed && r.FailureAction == ActionExit:
-		s.beginEnd(r.Name+" ended", either(r.FailureActionExitStatus, code))
+		s.beginEnd(r.Name+" ended", either(r.FailureActionExitStatus, code), 0)
 	case r.state == Done && r.SuccessAction == ActionExit && e.exit.Cause != Skipped:
-		s.beginEnd(r.Name+" ended", either(r.SuccessActionExitStatus, code))
+		s.beginEnd(r.Name+" ended", either(r.SuccessActionExitStatus, code), 0)
 	}
 }
 
@@ -143,6 +151,9 @@ func Round(d time.Duration) time.Duration {
 	return d.Round(100 * time.Microsecond)
 }
 
+// waitsNote begins the note of a service that is started after others.
+const waitsNote = "waits for "
+
 // settle starts every service whose time has come: what it is After has settled.
 func (s *Supervisor) settle() {
 	s.stopMarked()
@@ -170,13 +181,17 @@ func (s *Supervisor) settle() {
 				continue
 			}
 			if on != "" {
-				r.note = "waits for " + on
+				r.note = waitsNote + on
 				continue
+			}
+			if strings.HasPrefix(r.note, waitsNote) { // else it is of the run before
+				r.note = ""
 			}
 			r.waits, progress = false, true
 			s.launch(r)
 		}
 	}
+	s.endWithLast()
 	s.continueEnd()
 }
 
@@ -186,6 +201,9 @@ func (s *Supervisor) expire(now time.Time) {
 		if !r.deadline.IsZero() && !now.Before(r.deadline) {
 			r.deadline = time.Time{}
 			s.late(r)
+		}
+		if !r.watchdogAt.IsZero() && !now.Before(r.watchdogAt) {
+			s.receive(r) // it may have spoken, and we not have listened yet
 		}
 		if !r.watchdogAt.IsZero() && !now.Before(r.watchdogAt) {
 			r.watchdogAt = time.Time{}
@@ -198,6 +216,10 @@ func (s *Supervisor) expire(now time.Time) {
 // late is what a passed deadline means: of the state, or of the end of what a
 // process left behind, which has no state of its own.
 func (s *Supervisor) late(r *record) {
+	if r.state == Ready && !r.ending {
+		s.reloadLate(r) // nothing else of a ready service has a deadline
+		return
+	}
 	if r.ending && r.state != Stopping && r.state != Backoff {
 		s.escalate(r)
 		return
@@ -205,18 +227,39 @@ func (s *Supervisor) late(r *record) {
 	s.apply(r, event{kind: evTimeout})
 }
 
-// postpone moves every deadline on by the time in which nothing of the container
-// ran. A watchdog begins anew, since its process has to run before it can speak.
-func (s *Supervisor) postpone(now time.Time, lost time.Duration) {
-	s.opts.Log.Info("the container was paused for about " + Round(lost).String())
+// overslept makes up for a sleep of Run that was longer than it was to be. A long
+// one is a pause of the container. A short one may be, or the machine is busy: only
+// what it took too long is given back, so that a watchdog comes in the end where
+// each sleep is too long; but see isPause. What of a pause fell into the sleep itself
+// is lost, and so a sleep is short beside the watchdogs; see watchdogGrain.
+func (s *Supervisor) overslept(now time.Time, slept, wanted time.Duration) {
+	late, given := slept-wanted, slept-wanted
+	if late > thawed {
+		s.opts.Log.Info("the container was paused for about " + Round(slept).String())
+		given = slept
+	}
+	if late <= 0 {
+		return // something else woke it
+	}
 	for _, r := range s.order {
 		if !r.deadline.IsZero() {
-			r.deadline = r.deadline.Add(lost)
+			r.deadline = r.deadline.Add(given)
 		}
-		if !r.watchdogAt.IsZero() {
-			r.watchdogAt = now.Add(time.Duration(r.WatchdogSec))
+		switch span := time.Duration(r.watchdog); {
+		case r.watchdogAt.IsZero():
+		case isPause(late, span):
+			r.watchdogAt = now.Add(span)
+		default:
+			r.watchdogAt = r.watchdogAt.Add(late)
 		}
 	}
+}
+
+// isPause says whether a watchdog of span begins anew where Run overslept by late: its
+// process too has to run for a while before it can speak, and a busy machine on which
+// half the span is lost at once allows no verdict.
+func isPause(late, span time.Duration) bool {
+	return late >= min(max(span/2, shortestPause), thawed)
 }
 
 // How long Run sleeps at most: short where a pause of the container has to be
@@ -225,6 +268,13 @@ const (
 	sleepAwake = time.Second
 	sleepIdle  = 5 * time.Second
 )
+
+// watchdogGrain is how long Run sleeps at most where a service has a watchdog of
+// span: no more of a pause can go unnoticed. A service speaks twice in the span, as
+// sd_watchdog_enabled(3) has it, so that an eighth is little beside what it has left.
+func watchdogGrain(span time.Duration) time.Duration {
+	return min(sleepAwake, max(span/8, 10*time.Millisecond))
+}
 
 // untilNext is how long Run may sleep: to the nearest deadline.
 func (s *Supervisor) untilNext() time.Duration {
@@ -238,8 +288,11 @@ func (s *Supervisor) untilNext() time.Duration {
 		wait = sleepAwake
 	}
 	for _, r := range s.order {
-		if r.distant || r.lingers || !r.deadline.IsZero() || !r.watchdogAt.IsZero() {
+		if r.distant || r.lingers || !r.deadline.IsZero() {
 			wait = min(wait, sleepAwake)
+		}
+		if !r.watchdogAt.IsZero() {
+			wait = min(wait, watchdogGrain(time.Duration(r.watchdog)))
 		}
 		earlier(r.deadline)
 		earlier(r.watchdogAt)
@@ -248,6 +301,7 @@ func (s *Supervisor) untilNext() time.Duration {
 		}
 	}
 	earlier(s.askAt)
+	earlier(s.reapAt)
 	if s.end != nil {
 		earlier(s.end.deadline)
 	}

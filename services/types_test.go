@@ -62,8 +62,8 @@ func TestNotifyNeverReady(t *testing.T) {
 
 func TestExtendTimeout(t *testing.T) {
 	b := run(t, Options{})
-	svc := talker(t, "a", "say EXTEND_TIMEOUT_USEC=30000000; sleep 0.5; say READY=1; exec sleep 60")
-	svc.TimeoutStartSec = Duration(300 * time.Millisecond)
+	svc := talker(t, "a", "say EXTEND_TIMEOUT_USEC=60000000; sleep 3.5; say READY=1; exec sleep 60")
+	svc.TimeoutStartSec = Duration(3 * time.Second)
 	b.add(svc)
 	if s := b.until("a", func(s Status) bool { return s.State != Starting }); s.State != Ready {
 		t.Errorf("it was not given the time that it asked for: %+v", s)
@@ -151,9 +151,9 @@ func TestPauseIsNoWatchdogFailure(t *testing.T) {
 	at := time.Now()
 	now := at.Add(time.Minute)
 	r := &record{watchdogAt: at, deadline: at}
-	r.WatchdogSec = Duration(time.Second)
+	r.watchdog = Duration(time.Second)
 	s.order = []*record{r, {}}
-	s.postpone(now, time.Minute)
+	s.overslept(now, time.Minute, 0)
 	if !r.watchdogAt.Equal(now.Add(time.Second)) || !r.deadline.Equal(now) {
 		t.Errorf("the watchdog is at %v and the deadline at %v, want 1s and 0s", r.watchdogAt.Sub(now), r.deadline.Sub(now))
 	}
@@ -294,6 +294,42 @@ func TestDescriptorStore(t *testing.T) {
 	b.untilLine("a", `fd 3: "kept" <nil>`)
 }
 
+// TestDescriptors: a process finds what init has open for its service, at each of its starts
+// and behind its sockets; to another definition the file still belongs.
+func TestDescriptors(t *testing.T) {
+	b := run(t, Options{})
+	kept := filepath.Join(b.dir, "kept")
+	if err := os.WriteFile(kept, []byte("orders"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Remove(kept); err != nil {
+		t.Fatal(err)
+	}
+	svc := talker(t, "a", `echo "$LISTEN_FDNAMES: $(tail -c +1 /proc/self/fd/4)"; exec say READY=1 wait`)
+	svc.Sockets = []Socket{{Listen: filepath.Join(shortDir(t), "s")}}
+	svc.Descriptors = []Descriptor{{"config", f}}
+	b.add(svc)
+	first := b.untilState("a", Ready)
+	b.untilLine("a", "a:config: orders")
+	if changes, err := b.Reconcile(b.ctx, []Service{svc}); err != nil || len(changes.Same) != 1 {
+		t.Errorf("%+v %v", changes, err)
+	}
+	_ = b.Restart(b.ctx, "a")
+	second := b.until("a", func(s Status) bool { return s.State == Ready && s.Pid != first.Pid })
+	svc.Description = "another"
+	svc.Descriptors = []Descriptor{{"renamed", f}}
+	if _, err := b.Reconcile(b.ctx, []Service{svc}); err != nil {
+		t.Fatal(err)
+	}
+	b.until("a", func(s Status) bool { return s.State == Ready && s.Pid != second.Pid })
+	b.untilLine("a", "a:renamed: orders")
+}
+
 func TestMainPID(t *testing.T) {
 	b := run(t, Options{})
 	// The first process hands over to another and ends, as nginx does when it is upgraded.
@@ -301,9 +337,8 @@ func TestMainPID(t *testing.T) {
 	b.untilLine("a", "handed over")
 	b.untilLine("init", "a: ready")
 	s := b.until("a", func(s Status) bool { return s.State == Ready })
-	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", s.Pid)); err != nil || string(comm) != "sleep\n" {
-		t.Errorf("the main process is %s, %v: %+v", comm, err, s)
-	}
+	// Between fork and execve it is still called sh.
+	b.poll("the main process to be sleep", func() bool { return maybe(fmt.Sprintf("/proc/%d/comm", s.Pid)) == "sleep\n" })
 	if err := unix.Kill(s.Pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func (svc *Service) validateStart(bad report) {
 	if svc.NotificationFd != 0 && svc.NotificationFd < 3 {
 		bad("NotificationFd %d is one of stdin, stdout and stderr; use 3 or more", svc.NotificationFd)
 	}
-	if first := 3 + len(svc.Sockets) + svc.FileDescriptorStoreMax; svc.NotificationFd != 0 && svc.NotificationFd < first && first > 3 {
+	if first := 3 + len(svc.Sockets) + len(svc.Descriptors) + svc.FileDescriptorStoreMax; svc.NotificationFd != 0 && svc.NotificationFd < first && first > 3 {
 		bad("NotificationFd %d is among the descriptors from 3 on that it is given for its Sockets; use %d or more", svc.NotificationFd, first)
 	}
 	if svc.NotificationFd > 1023 {
@@ -102,7 +102,8 @@ func (svc *Service) validateStart(bad report) {
 			bad("Conditions: %q is not of the form ConditionPathExists=/path", c)
 		}
 	}
-	for _, name := range slices.Concat(svc.After, svc.Before, svc.AfterStart, svc.Wants, svc.Requires, svc.BindsTo, svc.PartOf, svc.Conflicts) {
+	for _, name := range slices.Concat(svc.After, svc.Before, svc.AfterStart, svc.Wants, svc.Requires, svc.BindsTo, svc.PartOf, svc.Conflicts,
+		svc.PropagatesReloadTo, svc.ReloadPropagatedFrom) {
 		if name == svc.Name {
 			bad("it names itself among the services that it depends on")
 		}
@@ -177,6 +178,7 @@ func (x *Execution) validate(bad report) {
 		}
 	}
 	oneOf(bad, "RuntimeDirectoryPreserve", x.RuntimeDirectoryPreserve, "", "no", "yes", "restart")
+	oneOf(bad, "Tailnet", x.Tailnet, "", TailnetNone, TailnetTransparent)
 	x.validateStandard(bad)
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Start, Stop and Restart act on the named services and return at once; the
@@ -29,23 +27,6 @@ func (s *Supervisor) Restart(ctx context.Context, names ...string) error {
 	return s.onEach(ctx, names, func(r *record) error {
 		s.stop(r, true)
 		r.again = true
-		return nil
-	})
-}
-
-// ErrNoReload is returned for a service that has no way to reload.
-var ErrNoReload = errors.New("has neither ExecReload nor the type notify-reload: restart it instead")
-
-// Reload has the named services read their own configuration again.
-func (s *Supervisor) Reload(ctx context.Context, names ...string) error {
-	return s.onEach(ctx, names, func(r *record) error {
-		if r.state != Ready {
-			return fmt.Errorf("service %s: cannot reload while it is %v", r.Name, r.state)
-		}
-		if len(r.ExecReload) == 0 && r.Type != NotifyReload {
-			return fmt.Errorf("service %s: %w", r.Name, ErrNoReload)
-		}
-		s.reload(r)
 		return nil
 	})
 }
@@ -153,9 +134,9 @@ func (s *Supervisor) stop(r *record, again bool) {
 		return
 	}
 	r.toStop, r.orphaned = true, false
-	r.again = again && (r.active() || r.state == Done && r.RemainAfterExit)
+	r.again = again && r.stands()
 	for _, other := range r.drags {
-		if other.active() {
+		if other.stands() {
 			s.stop(other, again)
 		}
 	}
@@ -177,23 +158,4 @@ func (s *Supervisor) stopMarked() {
 			}
 		}
 	}
-}
-
-// reload runs ExecReload, or sends ReloadSignal to a service that tells when it has reloaded.
-func (s *Supervisor) reload(r *record) {
-	r.note = "reloading"
-	if r.Type == NotifyReload {
-		r.reloading = true
-		_ = unix.Kill(r.pid, r.ReloadSignal.number())
-	}
-	s.runCommands(r, "ExecReload", r.ExecReload, func(x Exit) {
-		switch {
-		case !x.Success():
-			r.note = "the reload failed: " + x.String()
-		case !r.reloading:
-			r.note = ""
-		}
-		s.tell()
-	})
-	s.tell()
 }

@@ -8,7 +8,12 @@ import (
 
 // startProbe asks the service in the background whether it can serve.
 func (s *Supervisor) startProbe(ctx context.Context, r *record, ready func()) {
-	probe, how, pid := *r.Probe, s.asker(r), r.pid
+	probe, pid := *r.Probe, r.pid
+	how, err := s.askerOf(r, r.Probe)
+	if err != nil {
+		s.apply(r, event{kind: evFault, exit: Exit{Cause: Timeout, Why: "its Probe: " + err.Error()}})
+		return
+	}
 	how.told = func(err error) {
 		_ = s.ask(ctx, func() {
 			if r.pid == pid && r.state == Starting {
@@ -17,8 +22,7 @@ func (s *Supervisor) startProbe(ctx context.Context, r *record, ready func()) {
 			}
 		})
 	}
-	go func() {
-		defer recovered(s.opts.Log, "probe of "+r.Name)
+	s.question(r, r.Probe, "probe of "+r.Name, func() {
 		err := probe.wait(ctx, how)
 		if err == nil {
 			_ = s.ask(ctx, ready)
@@ -30,15 +34,18 @@ func (s *Supervisor) startProbe(ctx context.Context, r *record, ready func()) {
 				s.settle()
 			}
 		})
-	}()
+	})
 }
 
 // startLiveness asks a service that is ready whether it still works.
 func (s *Supervisor) startLiveness(r *record) {
-	ctx := s.watching(r)
-	probe, how, pid := *r.Liveness, s.asker(r), r.pid
-	go func() {
-		defer recovered(s.opts.Log, "liveness of "+r.Name)
+	how, err := s.askerOf(r, r.Liveness)
+	if err != nil {
+		s.apply(r, event{kind: evFault, exit: Exit{Cause: Unhealthy, Why: err.Error()}})
+		return
+	}
+	ctx, probe, pid := s.watching(r), *r.Liveness, r.pid
+	s.question(r, r.Liveness, "liveness of "+r.Name, func() {
 		err := probe.watch(ctx, how, nil)
 		if ctx.Err() != nil {
 			return
@@ -49,21 +56,46 @@ func (s *Supervisor) startLiveness(r *record) {
 				s.settle()
 			}
 		})
+	})
+}
+
+// question runs ask beside the supervisor. As long as a command of it may run the
+// service has not ended: its processes, once it is killed, are ours to see and to end.
+func (s *Supervisor) question(r *record, p *Probe, what string, ask func()) {
+	command := len(p.Exec) > 0
+	if command {
+		r.asked++
+	}
+	go func() {
+		defer recovered(s.opts.Log, what)
+		if command {
+			defer func() { _ = s.ask(context.Background(), func() { s.answered(r) }) }()
+		}
+		ask()
 	}()
 }
 
-// asker is how the probes of a service put their questions. Where its surroundings cannot
-// be made an exec probe fails, as its main process did.
-func (s *Supervisor) asker(r *record) asker {
+func (s *Supervisor) answered(r *record) {
+	r.asked--
+	s.checkRemains()
+	s.settle()
+}
+
+// askerOf is how a probe of the service puts its questions. Only one that runs a
+// program needs the surroundings of the service's own.
+func (s *Supervisor) askerOf(r *record, p *Probe) (asker, error) {
+	if len(p.Exec) == 0 {
+		return asker{}, nil
+	}
 	account, cred, err := r.account()
 	if err != nil {
-		return asker{}
+		return asker{}, err
 	}
 	env, err := r.env(s.environ, account, s.variables(r, false)...)
 	if err != nil {
-		return asker{}
+		return asker{}, err
 	}
-	return newAsker(r.directory(account), env, cred)
+	return s.asker(r.directory(account), env, cred), nil
 }
 
 // recovered is deferred at the root of every goroutine.

@@ -31,6 +31,7 @@
 //	log_location of the file   one log of all processes          no effect: init logs has it
 //	schedule, watch, mcp       runs at times, on changes         not there; schedule and mcp are problems
 //	extends, env_cmds          another file, programs' output    a problem
+//	x-tailnet                  unknown                           transparent: as services.Service has it
 //	{{ }}                      templates of Go                   {{.NAME}} of vars and PC_REPLICA_NUM, {{"text"}}
 package compose
 
@@ -52,7 +53,8 @@ type Options struct {
 	Environ []string
 	// Dir is where relative paths begin; it is absolute. Default: /
 	Dir string
-	// Known are the services beside those of the file that it may depend on.
+	// Known are the services beside those of the file that it may depend on. That one
+	// has the name of a process is the caller's to find.
 	Known []string
 }
 
@@ -211,7 +213,7 @@ func (p *project) lower() []services.Service {
 			}
 		}
 	}
-	unknown = slices.DeleteFunc(unknown, func(name string) bool { return lines[name] != 0 && !slices.Contains(p.Known, name) })
+	unknown = slices.DeleteFunc(unknown, func(name string) bool { return lines[name] != 0 })
 	for _, err := range services.Split(services.Check(list, unknown...)) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "service "), ":")
 		p.Problems.AddErr(lines[name], err)

@@ -138,6 +138,7 @@ func TestSemantics(t *testing.T) {
 		{"is_tty: false is not", "command: a\n    is_tty: false", func(s services.Service) any { return s.Unapplied }, []string(nil)},
 		{"ready_log_line", "command: a\n    ready_log_line: up", func(s services.Service) any { return [2]any{s.ReadyLine, s.TimeoutStartSec} }, [2]any{"up", never}},
 		{"a relative working_dir", "command: a\n    working_dir: b", func(s services.Service) any { return s.WorkingDirectory }, "/srv/b"},
+		{"x-tailnet", "command: a\n    x-tailnet: transparent", func(s services.Service) any { return s.Tailnet }, services.TailnetTransparent},
 		{"no working_dir", "command: a", func(s services.Service) any { return s.WorkingDirectory }, "/srv"},
 		{"a relative log_location", "command: a\n    log_location: ./a.log", func(s services.Service) any { return s.LogLocation }, "/srv/a.log"},
 		{"a relative env_file", "command: a\n    env_file: .env", func(s services.Service) any { return s.EnvironmentFile }, []string{"/srv/.env"}},

@@ -123,6 +123,7 @@ func (p *project) readProcess(proc *process, n *tree.Node, at string) {
 		"readiness_probe":        p.rendered(proc, p.readProbe(&proc.ready)),
 		"liveness_probe":         p.rendered(proc, p.readProbe(&proc.live)),
 		"ready_log_line":         p.Text(&proc.ReadyLine),
+		"x-tailnet":              p.Text((*string)(&proc.Tailnet)), // transparent: ours
 		"shutdown":               p.readShutdown(proc),
 		"disabled":               p.Bool(&proc.Disabled),
 		"is_disabled":            tree.OneOf(&p.Reader, &proc.isDisabled, map[string]string{"true": "true", "false": "false", "": ""}),

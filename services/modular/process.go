@@ -30,7 +30,7 @@ func (r *reader) readProcess(svc *services.Service) tree.Setter {
 			svc.ExecStart = services.Argv(argv...)
 		}
 		if reload != "" {
-			svc.ExecReload = r.command(n, at+".reloadCommand", reload)
+			svc.ExecReload = r.command(n, at+".reloadCommand", svc.Name, reload)
 		} else if signal != "" {
 			svc.ExecReload = services.Commands{{Argv: []string{"/bin/sh", "-c", "kill -s " + strings.TrimPrefix(signal, "SIG") + " \"$MAINPID\""}}}
 		}

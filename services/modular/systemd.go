@@ -153,7 +153,7 @@ func (r *reader) serviceConfig(svc *services.Service, n *tree.Node, at string) {
 	}
 	for name, to := range map[string]*services.Commands{"ExecCondition": &svc.ExecCondition, "ExecStartPre": &svc.ExecStartPre, "ExecStart": &svc.ExecStart,
 		"ExecStartPost": &svc.ExecStartPost, "ExecReload": &svc.ExecReload, "ExecStop": &svc.ExecStop, "ExecStopPost": &svc.ExecStopPost} {
-		fields[name] = r.commands(to)
+		fields[name] = r.commands(svc.Name, to)
 	}
 	r.Each(n, at, func(key string, _ int, value *tree.Node, at string) {
 		if name, ok := strings.CutPrefix(key, "Limit"); ok && name != "" {

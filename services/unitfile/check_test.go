@@ -100,8 +100,8 @@ func TestDirectives(t *testing.T) {
 			`{"Description":"A web at %","After":["db"],"Before":["x@1"],"Wants":["db"],"Requires":["db"],"BindsTo":["c"],"PartOf":["d"],"Conflicts":["e"]}`},
 		{"[Unit]\nConditionPathExists=/no\nConditionPathExists=\nConditionPathExists=!/etc/%p\nAssertUser=root\nConditionHost=|x",
 			`{"Conditions":["ConditionPathExists=!/etc/web","AssertUser=root","ConditionHost=|x"]}`},
-		{"X-Nix2vast-Probe={\"TCP\":\"127.0.0.1:80\"}\nX-Nix2vast-ReadyLine=listening on\nX-Nix2vast-MaxRestarts=3\nX-Else=1\n[X-Foo]\nA=1",
-			`{"Probe":{"TCP":"127.0.0.1:80"},"ReadyLine":"listening on","MaxRestarts":3}`},
+		{"X-Nix2vast-Probe={\"TCP\":\"127.0.0.1:80\"}\nX-Nix2vast-ReadyLine=listening on\nX-Nix2vast-MaxRestarts=3\nX-Nix2vast-Tailnet=transparent\nX-Else=1\n[X-Foo]\nA=1",
+			`{"Probe":{"TCP":"127.0.0.1:80"},"ReadyLine":"listening on","MaxRestarts":3,"Tailnet":"transparent"}`},
 	} {
 		list, err := Check("web.service", []byte(start+c.lines+"\n"))
 		if c.want == "" {
@@ -173,7 +173,7 @@ func TestCheckProblems(t *testing.T) {
 		{"x.service", "[Service]\nExecStart=/x\nExecStartPre=@/y", false, []string{`:3: ExecStartPre: after @ PROGRAM`}},
 		{"x.service", "", false, []string{"x.service: there is no section [Service]"}},
 		{"x.service", "[Unit]\nDescription=x", false, []string{"x.service: there is no section [Service]"}},
-		{"x.timer", "[Timer]", false, []string{`x.timer: "x.timer" is neither a .service nor a .socket`}},
+		{"x.timer", "[Timer]", false, []string{`x.timer: timers are not supported: run a cron daemon as a service, or give`}},
 		{"notes", "[Service]", false, []string{`notes: "notes" is neither`}},
 		{"a b.service", "[Service]", false, []string{`"a b.service" is not the name of a unit`}},
 		{"x.socket", "[Socket]\nListenStream=0\nListenStream=8080", false, []string{`x.socket: Sockets: Listen "0"`}},

@@ -8,6 +8,27 @@ import (
 	"github.com/fleek-platform/nix2vast/services"
 )
 
+// ParseCommands reads the value of an ExecStart= in the unit of the named service, by
+// "Command lines" in systemd.service(5). Where something in it is only odd, such as an
+// unknown specifier, that is a warning.
+func ParseCommands(service, value string) (list services.Commands, warnings []string, err error) {
+	name, err := parseName(service)
+	if err != nil {
+		name = unitName{prefix: service, kind: ".service"} // as specifiers give it back
+	}
+	var p problems
+	u := newLowering("/", name, "", &p)
+	u.option.Name = "it"
+	err = commandLines(func(*lowering) *services.Commands { return &list })(u, strings.Trim(value, blanks))
+	for _, odd := range p.list {
+		var problem *services.Problem
+		if errors.As(odd, &problem) {
+			warnings = append(warnings, strings.TrimPrefix(problem.Text, u.option.Name+": "))
+		}
+	}
+	return list, warnings, err
+}
+
 // commandLines reads ExecStart= and its like; see "Command lines" in
 // systemd.service(5).
 func commandLines(field func(u *lowering) *services.Commands) setter {

@@ -81,6 +81,9 @@ func (r root) enable(text string, seen map[string]bool) (changes []string, err e
 		u = r.lower(f)
 	}
 	asked := len(seen) == 1
+	if err := f.name.unsupported(); err != nil && f.name.kind != ".target" { // to enable a target is common, and right
+		return nil, &services.Problem{File: f.name.String(), Text: err.Error(), Warning: !asked}
+	}
 	for _, link := range links {
 		for _, target := range u.installed(link.directive) {
 			if f.name.isTemplate() {
@@ -103,8 +106,11 @@ func (r root) enable(text string, seen map[string]bool) (changes []string, err e
 	for _, also := range u.installed("Also") {
 		more, err := r.enable(also, seen)
 		changes = append(changes, more...)
-		if err != nil && !isWarning(err) {
+		switch {
+		case err != nil && !isWarning(err):
 			return changes, err
+		case err != nil:
+			changes = append(changes, err.Error()) // it is news, and no reason to enable nothing
 		}
 	}
 	if asked && len(u.install) == 0 {

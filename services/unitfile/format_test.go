@@ -27,7 +27,7 @@ func full() services.Service {
 		ExecStartPost: services.Argv("-odd"), ExecReload: services.Argv("reload", "x"), ReloadSignal: "SIGUSR1", ExecStop: services.Argv("/bin/s p/x"),
 		ExecStopPost: services.Argv("/bin/post"), Conditions: []string{"ConditionPathExists=!/a b%", "AssertUser=root", "ConditionUser= x", "ConditionOdd=1"},
 		After: []string{"a", "b@1"}, Before: []string{"c.d"}, AfterStart: []string{"s"}, Wants: []string{"e"}, Requires: []string{"f"}, BindsTo: []string{"g"},
-		PartOf: []string{"h"}, Conflicts: []string{"i"}, Restart: services.RestartOnAbort, RestartSec: &sec, RestartSteps: 3,
+		PartOf: []string{"h"}, Conflicts: []string{"i"}, PropagatesReloadTo: []string{"j"}, ReloadPropagatedFrom: []string{"k"}, Restart: services.RestartOnAbort, RestartSec: &sec, RestartSteps: 3,
 		RestartMaxDelaySec: services.Seconds(60), MaxRestarts: 4, StartLimitIntervalSec: services.Seconds(61), StartLimitBurst: 2,
 		SuccessExitStatus: services.ExitStatuses{"3", "SIGHUP"}, RestartPreventExitStatus: services.ExitStatuses{"TERM"},
 		RestartForceExitStatus: services.ExitStatuses{"5"}, TimeoutStartSec: services.Duration(1500 * time.Millisecond), TimeoutStopSec: 1, KillSignal: "SIGINT",
@@ -42,6 +42,7 @@ func full() services.Service {
 			NoNewPrivileges: true, RuntimeDirectory: []string{"a", "b c"}, RuntimeDirectoryMode: mode(0o700), RuntimeDirectoryPreserve: "restart",
 			StateDirectory: []string{"s"}, StateDirectoryMode: mode(0o701), CacheDirectory: []string{"c"}, CacheDirectoryMode: mode(0o702), LogsDirectory: []string{"l"},
 			LogsDirectoryMode: mode(0o703), ConfigurationDirectory: []string{"e"}, ConfigurationDirectoryMode: mode(0o704), LoadCredential: []string{"id:/p"},
+			Tailnet:       services.TailnetTransparent,
 			StandardInput: "file:/in", StandardOutput: "append:/out", StandardError: "null"},
 	}
 }
@@ -146,6 +147,8 @@ func TestDebian(t *testing.T) {
 			"ExecStart":[{"Argv":["/usr/bin/pg_ctlcluster","--skip-systemctl-redirect","instance","start"],"IgnoreFailure":true,"Expand":true}]}`,
 		"postgresql.service": `{"Type":"oneshot","RemainAfterExit":true,"ExecStart":[{"Argv":["/bin/true"],"Expand":true}],"Restart":"no"}`,
 		"cron.service":       `{"EnvironmentFile":["-/etc/default/cron"],"KillMode":"process","Restart":"on-failure"}`,
+		"rsyslog.service":    `{"Type":"notify","Restart":"on-failure","Limit":{"NOFILE":"16384"},"StandardOutput":"null"}`,
+		"ssh.service":        `{"Type":"notify","KillMode":"process","Restart":"on-failure","RestartPreventExitStatus":["255"],"RuntimeDirectory":["sshd"]}`,
 		"memcached.service":  `{"Restart":"always","PIDFile":"/run/memcached/memcached.pid","NoNewPrivileges":true}`,
 		"haproxy.service":    `{"KillMode":"mixed","SuccessExitStatus":["143"]}`,
 		"named.service":      `{"EnvironmentFile":["-/etc/default/named"],"Restart":"on-failure"}`,

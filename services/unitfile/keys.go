@@ -37,6 +37,10 @@ func unitSetters() map[string]setter {
 		"BindTo":                  dependency(func(u *lowering) *[]string { return &u.svc.BindsTo }),
 		"PartOf":                  dependency(func(u *lowering) *[]string { return &u.svc.PartOf }),
 		"Conflicts":               dependency(func(u *lowering) *[]string { return &u.svc.Conflicts }),
+		"PropagatesReloadTo":      dependency(func(u *lowering) *[]string { return &u.svc.PropagatesReloadTo }),
+		"PropagateReloadTo":       dependency(func(u *lowering) *[]string { return &u.svc.PropagatesReloadTo }),
+		"ReloadPropagatedFrom":    dependency(func(u *lowering) *[]string { return &u.svc.ReloadPropagatedFrom }),
+		"PropagateReloadFrom":     dependency(func(u *lowering) *[]string { return &u.svc.ReloadPropagatedFrom }),
 		"SuccessAction":           action(func(u *lowering) *services.Action { return &u.svc.SuccessAction }),
 		"FailureAction":           action(func(u *lowering) *services.Action { return &u.svc.FailureAction }),
 		"SuccessActionExitStatus": number(func(u *lowering) **int { return &u.svc.SuccessActionExitStatus }),
@@ -207,44 +211,13 @@ func misplaced(section, name string) string {
 	case "Socket":
 		names = append(names, strings.Fields(unappliedSocket)...)
 	}
-	slices.Sort(names)
 	return didYouMean(name, names)
 }
 
 // didYouMean offers the nearest of the names, where one is near.
 func didYouMean(word string, names []string) string {
-	best, least := "", 1+max(1, min(3, len(word)/3))
-	for _, name := range names {
-		if d := distance(strings.ToLower(word), strings.ToLower(name), least); d < least {
-			best, least = name, d
-		}
+	if name := services.Nearest(word, names); name != "" {
+		return "; did you mean " + name + "?"
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
-}
-
-// distance is how many letters must be added, dropped or changed, up to limit.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }

@@ -7,8 +7,7 @@ import "strings"
 // of the program.
 
 // unappliedUnit are those of systemd.unit(5).
-const unappliedUnit = "Requisite RequisiteOverridable JobRunningTimeoutSec JobTimeoutSec JoinsNamespaceOf OnFailure OnSuccess PropagateReloadFrom " +
-	"PropagateReloadTo PropagatesReloadTo PropagatesStopTo ReloadPropagatedFrom " +
+const unappliedUnit = "Requisite RequisiteOverridable JobRunningTimeoutSec JobTimeoutSec JoinsNamespaceOf OnFailure OnSuccess PropagatesStopTo " +
 	"StopPropagatedFrom"
 
 // unappliedService are those of systemd.service(5) and systemd.kill(5).

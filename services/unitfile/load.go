@@ -31,8 +31,8 @@ func LoadBeside(rootDir string, beside []string, names ...string) ([]services.Se
 	l := &loader{root: r, beside: beside, units: map[string]*lowering{}, sockets: map[string][]*lowering{}, enabled: r.enabled()}
 	for _, text := range names {
 		name, err := parseName(text)
-		if err == nil && name.kind != ".service" && name.kind != ".socket" {
-			err = fmt.Errorf("%s is not supported; only services and sockets are", name)
+		if err == nil {
+			err = name.unsupported()
 		}
 		if err != nil {
 			l.problems.add(text, 0, false, "%v", err)
@@ -199,7 +199,8 @@ func dependencies(svc *services.Service) []struct {
 		name string
 		list *[]string
 	}{{"After", &svc.After}, {"Before", &svc.Before}, {"AfterStart", &svc.AfterStart}, {"Wants", &svc.Wants}, {"Requires", &svc.Requires},
-		{"BindsTo", &svc.BindsTo}, {"PartOf", &svc.PartOf}, {"Conflicts", &svc.Conflicts}}
+		{"BindsTo", &svc.BindsTo}, {"PartOf", &svc.PartOf}, {"Conflicts", &svc.Conflicts},
+		{"PropagatesReloadTo", &svc.PropagatesReloadTo}, {"ReloadPropagatedFrom", &svc.ReloadPropagatedFrom}}
 }
 
 // reduce keeps the services among the names of units. Targets are always reached,
@@ -252,6 +253,9 @@ func (l *loader) serviceOf(socket string) string {
 func Check(file string, b []byte) ([]services.Service, error) {
 	var p problems
 	name, err := parseName(path.Base(file))
+	if err == nil {
+		err = name.unsupported()
+	}
 	if err == nil && !strings.HasSuffix(file, ".service") && !strings.HasSuffix(file, ".socket") {
 		err = fmt.Errorf("%s is neither a .service nor a .socket", quoted(path.Base(file)))
 	}

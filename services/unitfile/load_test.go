@@ -103,7 +103,7 @@ func TestLoadFinds(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"masked": "masked.service: it is masked", "empty": "empty.service: it is masked", "none": "none.service: there is no such unit",
-		"t@": "/usr/lib/systemd/system/t@.service: it is a template; name an instance, such as t@1", "x.timer": "x.timer is not supported",
+		"t@": "/usr/lib/systemd/system/t@.service: it is a template; name an instance, such as t@1", "x.timer": "x.timer: timers are not supported: ",
 		"../a": `"../a.service" is not the name of a unit`, "loop": "too many levels of symbolic links", "gone": "there is no such unit"} {
 		list, err := Load(string(r), name)
 		if len(list) != 0 || err == nil || !strings.Contains(err.Error(), want) {

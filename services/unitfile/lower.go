@@ -153,7 +153,8 @@ func (u *lowering) setOwn(o option) {
 // checkEnds looks for what only several directives together show.
 func (u *lowering) checkEnds() {
 	if u.accept {
-		u.problems.warn(u.last["Accept"], "Accept=yes, a service for each connection, is not supported; the socket is not opened")
+		u.problems.warn(u.last["Accept"], "Accept=yes, a service for each connection, is not supported; the socket is not opened: "+
+			"run a server that accepts by itself, such as socat or xinetd, as a service")
 		u.sockets = nil
 	}
 }

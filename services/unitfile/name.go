@@ -36,6 +36,14 @@ func parseName(text string) (unitName, error) {
 	return n, nil
 }
 
+// FullName is the name of a unit with its type, which is .service where it has none.
+func FullName(name string) string {
+	if kind := path.Ext(name); kind != "" && strings.Contains(kinds, kind+" ") {
+		return name
+	}
+	return name + ".service"
+}
+
 func (n unitName) base() string {
 	if n.at {
 		return n.prefix + "@" + n.instance

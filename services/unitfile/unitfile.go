@@ -14,7 +14,8 @@
 //     directive, is a problem that is a Warning. A value that cannot be read is one
 //     that is not, and the service is not started with the rest.
 //   - Targets count as reached and mounts as there: they order nothing. Timers,
-//     paths and slices are left out.
+//     paths and slices are refused where they are named, with the way to do without, and
+//     left out where others name them.
 //   - A socket is opened with its service, which does not wait for a connection.
 //     One service for each connection (Accept=yes) is not supported.
 //   - Units of systemd itself, and terminals of the machine, are never loaded on
