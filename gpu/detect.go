@@ -131,9 +131,10 @@ func (w *work) env(name string) string {
 }
 
 // libraryDirs are the directories that a driver's libraries may be in, best
-// first: what the runtime says, what is mounted, what is usual.
+// first: what the owner says, what the runtime says, what is mounted, what is usual.
 func (w *work) libraryDirs(m mounts) []string {
-	var dirs []string
+	// What we made is no driver.
+	dirs := slices.DeleteFunc(slices.Clone(w.SearchDirs), func(dir string) bool { return w.inside(dir) == farmDir })
 	for _, dir := range strings.Split(w.env("NVIDIA_CTK_LIBCUDA_DIR"), ":") {
 		if filepath.IsAbs(dir) {
 			dirs = append(dirs, dir)

@@ -87,6 +87,10 @@ type Options struct {
 	// config. Without Loader the one that the usual link leads to is taken.
 	Loader, Ldconfig string
 
+	// SearchDirs are absolute paths in which libraries are looked for before
+	// they are where runtimes put them.
+	SearchDirs []string
+
 	// Wait bounds how long Setup waits for the rest of an injection that is
 	// incomplete. 0 is DefaultWait, less than 0 does not wait.
 	Wait time.Duration
