@@ -32,6 +32,21 @@ type Config struct {
 	// empty where the image ships none.
 	Ldconfig string `json:"ldconfig,omitempty"`
 
+	// NixStore is the absolute path of the nix-store that loads the image's Nix
+	// database when the box boots; empty where the image ships no Nix.
+	NixStore string `json:"nixStore,omitempty"`
+
+	// NoSSH says that the image is meant to have no SSH server, so that a box without one is
+	// as it should be.
+	NoSSH bool `json:"noSSH,omitempty"`
+
+	// RootPassword says that the image's /etc/shadow has the hash of a password by which root
+	// may log in. The hash is no part of this file, which all in a box can read.
+	RootPassword bool `json:"rootPassword,omitempty"`
+
+	// Tailscale says whether a box of this image joins a tailnet.
+	Tailscale Tailscale `json:"tailscale,omitzero"`
+
 	// Environment is what the image sets for every session and service; the
 	// container's own environment wins over it.
 	Environment map[string]string `json:"environment,omitempty"`
@@ -46,6 +61,14 @@ type Config struct {
 	// ModularServices are NixOS's modular services as they evaluate, or the absolute
 	// path of such a file.
 	ModularServices json.RawMessage `json:"modularServices,omitempty"`
+}
+
+// Tailscale is what an image says of the tailnet. Keys are no part of it: an image is for all
+// to read.
+type Tailscale struct {
+	// Enable joins also where the container's environment says nothing of a tailnet:
+	// somebody then logs the box in by a URL that init shows.
+	Enable bool `json:"enable,omitempty"`
 }
 
 // Load reads the config under root. An image without one boots with the

@@ -16,6 +16,9 @@ var basic = Config{
 	Version:  1,
 	Loader:   "/nix/store/00000000000000000000000000000000-glibc-2.40/lib/ld-linux-x86-64.so.2",
 	Ldconfig: "/nix/store/00000000000000000000000000000000-glibc-2.40-bin/bin/ldconfig",
+	NixStore: "/nix/store/00000000000000000000000000000000-nix-2.31/bin/nix-store",
+	NoSSH:    true, RootPassword: true,
+	Tailscale: Tailscale{Enable: true},
 	Environment: map[string]string{
 		"GREETING":  "two\nlines, \"quotes\", $dollars and \\",
 		"WORKSPACE": "/workspace",

@@ -19,4 +19,5 @@ pkgs: [
   pkgs.rsync
   pkgs.tmux
   pkgs.util-linux
+  pkgs.wget
 ]

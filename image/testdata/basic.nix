@@ -2,6 +2,10 @@
 import ../config.nix {
   loader = "/nix/store/00000000000000000000000000000000-glibc-2.40/lib/ld-linux-x86-64.so.2";
   ldconfig = "/nix/store/00000000000000000000000000000000-glibc-2.40-bin/bin/ldconfig";
+  nixStore = "/nix/store/00000000000000000000000000000000-nix-2.31/bin/nix-store";
+  noSSH = true;
+  rootPassword = true;
+  tailscale.enable = true;
   environment = {
     GREETING = "two\nlines, \"quotes\", $dollars and \\";
     WORKSPACE = "/workspace";
