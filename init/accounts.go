@@ -170,7 +170,8 @@ func shadow(c *Container) (string, error) {
 	mode := modeOf(c.Root, "/etc/shadow", 0o600) & 0o640
 	_, err = writeFile(c.Root, "/etc/shadow", []byte(lines.String()), mode)
 	ch.add("", err)
-	c.PasswordSet = password != "" && err == nil
+	brought := c.Config.RootPassword && strings.HasPrefix(strings.Split(line, ":")[1], "$")
+	c.PasswordSet = (password != "" || brought) && err == nil
 	return ch.result()
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fleek-platform/nix2vast/image"
 )
 
 const (
@@ -173,6 +175,22 @@ func TestRootPassword(t *testing.T) {
 				t.Errorf("crypt(%q, %s) = %s", try, field, out)
 			}
 		}
+	}
+}
+
+// The image may bring a password, by its hash. Another hash, of an earlier run, lets nobody in.
+func TestPasswordOfTheImage(t *testing.T) {
+	const line = "root:$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/:::::::\n"
+	for _, wanted := range []bool{true, false} {
+		c := &Container{Root: loginRoot(t), Config: image.Config{RootPassword: wanted}}
+		put(t, c.Root, "/etc/shadow", line, 0o600)
+		if note := step(t, c, Accounts); note != "" || c.PasswordSet != wanted || get(t, c.Root, "etc/shadow") != line {
+			t.Errorf("note %q, the password is set: %v, want %v", note, c.PasswordSet, wanted)
+		}
+	}
+	c := &Container{Root: loginRoot(t), Config: image.Config{RootPassword: true}}
+	if step(t, c, Accounts); c.PasswordSet {
+		t.Error("a password is said to be set, and there is none")
 	}
 }
 

@@ -39,7 +39,11 @@ type Container struct {
 	Journal    *services.Journal
 	Supervisor *services.Supervisor
 	Progress   *Progress // what status tells of the boot
+	startedIn  string    // the main command's directory
 	defined    *defined  // where the services come from
+	filters    *filters  // of what is transparent
+
+	runDir func() (string, error) // the run directory; not to be asked before Mounts is over
 }
 
 // stepTimeout bounds a step that says nothing else. The steps take milliseconds;
@@ -147,6 +151,7 @@ func (s Step) run(ctx context.Context, c *Container) (string, error) {
 				done <- result{err: fmt.Errorf("panic: %v", p)}
 			}
 		}()
+		growStack()
 		note, err := s.Run(ctx, c)
 		done <- result{note, err}
 	}()

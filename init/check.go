@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,32 +81,58 @@ func KindWords() (words []string) {
 // KindNames lists the kinds for a message.
 func KindNames() string { return strings.Join(KindWords(), ", ") }
 
-// CheckFile is Check for a person: every problem, or that it is good, a line each.
-// An empty kind is found out.
-func CheckFile(root, file string, b []byte, kind Kind) (good bool, text string) {
-	if kind == "" {
-		k, err := KindOf(file, b)
-		if err != nil {
-			return false, fmt.Sprintf("%s: %v\n", file, err)
-		}
-		kind = k
+// Checked is a file of definitions that is to be checked. An empty kind is found out.
+type Checked struct {
+	File string
+	Text []byte
+	Kind Kind
+}
+
+func (f Checked) kind() Kind {
+	if f.Kind != "" {
+		return f.Kind
 	}
-	list, err := Check(root, file, b, kind)
+	kind, _ := KindOf(f.File, f.Text) // "" is none
+	return kind
+}
+
+// CheckFile is CheckFiles for one.
+func CheckFile(root, file string, b []byte, kind Kind) (good bool, text string) {
+	f := Checked{file, b, kind}
+	return f.verdict(newChecker(root, []Checked{f}))
+}
+
+// CheckFiles is Check for a person, of files that may name each other's services: of each
+// every problem, or that it is good, a line each. In a box it also tells what that lacks.
+func CheckFiles(root string, files []Checked, tell func(good bool, text string)) {
+	c := newChecker(root, files)
+	for _, f := range files {
+		tell(f.verdict(c))
+	}
+}
+
+func (f Checked) verdict(c *checker) (good bool, text string) {
+	if f.kind() == "" {
+		_, err := KindOf(f.File, f.Text)
+		return false, fmt.Sprintf("%s: %v\n", f.File, err)
+	}
+	list, err := Check(c.root, f.File, f.Text, f.kind())
+	err = errors.Join(err, c.problems(f, list))
 	warnings, errs := splitWarnings(err)
-	if len(errs) > 0 || len(warnings) > 0 && kind == KindUnit { // which is how unitfile reports a directive that does not exist
+	if len(errs) > 0 || len(warnings) > 0 && f.kind() == KindUnit { // which is how unitfile reports a directive that does not exist
 		return false, strings.Join(sentences(err), "\n") + "\n"
 	}
 	for _, warning := range warnings {
 		text += warning + "\n"
 	}
 	if len(list) == 1 {
-		text += fmt.Sprintf("%s: good: 1 service\n", file)
+		text += fmt.Sprintf("%s: good: 1 service\n", f.File)
 	} else {
-		text += fmt.Sprintf("%s: good: %d services\n", file, len(list))
+		text += fmt.Sprintf("%s: good: %d services\n", f.File, len(list))
 	}
 	for _, svc := range list {
 		if len(svc.Unapplied) > 0 {
-			text += fmt.Sprintf("%s: service %s: without effect in a container: %s\n", file, svc.Name, strings.Join(svc.Unapplied, ", "))
+			text += fmt.Sprintf("%s: service %s: without effect in a container: %s\n", f.File, svc.Name, strings.Join(svc.Unapplied, ", "))
 		}
 	}
 	return true, text
@@ -119,7 +146,7 @@ func Check(root, file string, b []byte, kind Kind) (list []services.Service, err
 	case KindUnit:
 		return unitfile.Check(file, b)
 	case KindCompose:
-		return compose.Parse(file, b)
+		return compose.ParseWith(file, b, compose.Options{Known: atBoot()})
 	case KindModular:
 		list, _, err = modular.Parse(file, b)
 	case KindConfig:
@@ -136,15 +163,22 @@ func checkConfig(root, file string, b []byte) ([]services.Service, error) {
 		return nil, fmt.Errorf("%s:%d: %w", file, lineOf(b, err), err)
 	}
 	list, _, err := fromConfig(root, file, config, nil)
-	errs := append(repeated(file, b), err)
-	known := []string{sshdName, gpuName, mainName}
-	for name := range config.Services { // one that is wrong by itself is there all the same
-		if !slices.ContainsFunc(list, func(svc services.Service) bool { return svc.Name == name }) {
+	errs := append(repeated(file, b), err, awaitHooks(list))
+	known, all := append(atBoot(), mainName), list
+	names := slices.Sorted(maps.Keys(config.Services))
+	parsed, _ := services.ParseAll(names, func(name string) []byte { return config.Services[name] })
+	for i, name := range names { // one that is wrong by itself is there all the same, and may be wrong otherwise too
+		switch {
+		case slices.ContainsFunc(list, func(svc services.Service) bool { return svc.Name == name }):
+		case parsed[i].Name == "":
 			known = append(known, name)
+		default:
+			parsed[i].Source = fmt.Sprintf("%s:%d", file, image.Line(config.Services[name]))
+			all = append(all, parsed[i])
 		}
 	}
-	for _, e := range services.Split(services.Check(list, known...)) {
-		errs = append(errs, atService(file, list, e))
+	for _, e := range services.Split(services.Check(all, known...)) {
+		errs = append(errs, placed(all, e))
 	}
 	return list, errors.Join(errs...)
 }
@@ -175,16 +209,6 @@ func repeated(file string, b []byte) (errs []error) {
 	}
 	value()
 	return errs
-}
-
-// atService puts the place of the service that an error is about before it.
-func atService(file string, list []services.Service, err error) error {
-	name, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "service "), ":")
-	i := slices.IndexFunc(list, func(svc services.Service) bool { return svc.Name == name })
-	if i < 0 || list[i].Source == "" {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return fmt.Errorf("%s: %w", list[i].Source, err)
 }
 
 // lineOf is the line of b that an error of encoding/json is about, else the first.

@@ -2,6 +2,7 @@ package boot
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,21 +41,29 @@ func (cl Client) request(ctx context.Context, method, path string, query url.Val
 	if err != nil {
 		return nil, err
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, controlSocket))
+	return requestTo(ctx, filepath.Join(dir, controlSocket), ErrNoInit, method, path, query, nil)
+}
+
+// requestTo sends a request to a socket; absent is the error where nobody answers there.
+func requestTo(ctx context.Context, socket string, absent error, method, path string, query url.Values, body []byte) (*http.Response, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%v)", ErrNoInit, err)
+		return nil, fmt.Errorf("%w (%v)", absent, err)
 	}
 	context.AfterFunc(ctx, func() { conn.Close() })
 	req := &http.Request{
 		Method: method, Host: "init", Header: http.Header{}, Close: true,
 		URL: &url.URL{Scheme: "http", Host: "init", Path: path, RawQuery: query.Encode()},
 	}
+	if len(body) > 0 {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
 	if err := req.Write(conn); err != nil {
-		return nil, fmt.Errorf("asking init: %w", err)
+		return nil, fmt.Errorf("asking %s: %w", filepath.Base(socket), err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
 	if err != nil {
-		return nil, fmt.Errorf("reading init's answer: %w", err)
+		return nil, fmt.Errorf("reading the answer of %s: %w", filepath.Base(socket), err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what could be read is the message
@@ -208,6 +217,20 @@ func (cl Client) Disable(ctx context.Context, names []string, now, wait bool) (E
 	return ask[Enabled](ctx, cl, http.MethodPost, "/v1/disable", waiting(query, wait))
 }
 
+// Mask keeps units from being started by anybody; with now it also stops them.
+func (cl Client) Mask(ctx context.Context, names []string, now, wait bool) (Enabled, error) {
+	query := url.Values{"name": names}
+	if now {
+		query.Set("now", "1")
+	}
+	return ask[Enabled](ctx, cl, http.MethodPost, "/v1/mask", waiting(query, wait))
+}
+
+// Unmask undoes Mask, and starts nothing.
+func (cl Client) Unmask(ctx context.Context, names []string) (Enabled, error) {
+	return ask[Enabled](ctx, cl, http.MethodPost, "/v1/unmask", url.Values{"name": names})
+}
+
 func waiting(query url.Values, wait bool) url.Values {
 	if !wait {
 		query.Set("wait", "0")
@@ -220,6 +243,11 @@ func (cl Client) Units(ctx context.Context, names []string) ([]Unit, error) {
 	return ask[[]Unit](ctx, cl, http.MethodGet, "/v1/show", url.Values{"name": names})
 }
 
+// UnitFiles returns all services, and the units that there are files of.
+func (cl Client) UnitFiles(ctx context.Context) ([]Unit, error) {
+	return ask[[]Unit](ctx, cl, http.MethodGet, "/v1/show", url.Values{"files": {"1"}})
+}
+
 // State returns the status as data.
 func (cl Client) State(ctx context.Context) (Status, error) {
 	return ask[Status](ctx, cl, http.MethodGet, "/v1/status", nil)
@@ -230,12 +258,18 @@ func (cl Client) Top(ctx context.Context, span time.Duration) (Top, error) {
 	return ask[Top](ctx, cl, http.MethodGet, "/v1/top", url.Values{"span": {span.String()}})
 }
 
+// Nearest is that of package services, for the verbs of the client.
+func Nearest(word string, known []string) string { return services.Nearest(word, known) }
+
 // Good says whether services are where a verb was to bring them.
 func (o Outcome) Good(verb string) bool {
 	for _, s := range o {
 		good := s.State == services.Ready || s.State == services.Done
 		if verb == "stop" || verb == "disable" {
 			good = s.State == services.Stopped
+		}
+		if verb == "reload" {
+			good = s.State == services.Ready && s.ReloadFailure == ""
 		}
 		if !good {
 			return false

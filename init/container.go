@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ func New(root, version string, command []string) (*Container, error) {
 	return &Container{
 		Root: root, Config: config, Settings: settings, Problems: problems,
 		Version: version, Command: command, Progress: NewProgress(), defined: new(defined),
+		runDir: runDirOnce(root),
 	}, nil
 }
 
@@ -59,14 +61,21 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 		// Orphans come to us instead of to a PID 1 that may not reap them.
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	}
+	if c.defined.only == "" { // its paths may be relative
+		c.leaveDirectory()
+	}
 	c.Journal = services.NewJournal(services.JournalOptions{
-		Out: c.output(), Format: services.Format(c.Settings.LogFormat), Dir: filepath.Join(c.Root, "var/log/nix2vast"),
+		Out: c.output(), Format: services.Format(c.Settings.LogFormat), Dir: filepath.Join(c.Root, c.Settings.LogDir),
 		NoColor: slices.ContainsFunc(c.Settings.Environ, func(kv string) bool { return len(kv) > 9 && kv[:9] == "NO_COLOR=" }),
 	})
 	c.Log = c.Journal.Logger(zapcore.InfoLevel)
+	c.filters = newFilters(c)
 	c.Supervisor = services.New(services.Options{
-		Log: c.Log, Journal: c.Journal, Root: c.Root, Run: c.runDirectory(), Program: ownProgram(),
+		Interceptor: interceptor, Intercepted: c.filters.add,
+		Log: c.Log, Journal: c.Journal, Root: c.Root, Run: c.runDir, Program: ownProgram(),
 		StopTimeout: c.Settings.StopTimeout, Alone: alone, Ending: c.sayEnding,
+		Instead: c.Settings.Signals, MainAlone: c.Settings.SignalScope == ScopeProcess,
+		EndWithLast: c.Settings.OnExit == OnExitExit,
 	})
 	c.Log.Info(fmt.Sprintf("nix2vast %s on %s, pid %d", c.Version, c.Settings.Host, os.Getpid()))
 	for _, problem := range c.Problems {
@@ -96,8 +105,7 @@ func (c *Container) Boot(steps []Step, signals, child <-chan os.Signal) int {
 		case <-time.After(time.Second):
 		}
 		services.WarmThreads(warmThreads)
-		<-settled
-		if err := releaseMemory(); err != nil {
+		if err := calm(settled, hurryMost, releaseMemory); err != nil {
 			c.Log.Debug("giving memory back", zap.Error(err))
 		}
 	}()
@@ -136,16 +144,6 @@ func ownProgram() string {
 	return self
 }
 
-// runDirectory is the run directory, or "" where none can be made; the step
-// control says why.
-func (c *Container) runDirectory() string {
-	dir, err := makeRunDir(c.Root)
-	if err != nil {
-		return ""
-	}
-	return dir
-}
-
 // output is where init and the services write. With a main command stdout is
 // that command's alone, so that it can be piped.
 func (c *Container) output() io.Writer {
@@ -155,7 +153,8 @@ func (c *Container) output() io.Writer {
 	return os.Stdout
 }
 
-// sayReady logs once how the boot ended, and repeats what went wrong.
+// sayReady logs once how the boot ended, repeats what went wrong, and starts what waits
+// for that end.
 func (c *Container) sayReady(ctx context.Context) {
 	for {
 		st, changed, err := c.status(ctx)
@@ -167,8 +166,9 @@ func (c *Container) sayReady(ctx context.Context) {
 		}
 		if st.Phase != Booting {
 			c.notifyUp("READY=1\nSTATUS=" + string(st.Phase))
-			head := fmt.Sprintf("%s after %v", st.Phase, services.Round(time.Since(st.Since)))
+			head := fmt.Sprintf("%s after %v", st.Phase, services.Round(cmp.Or(st.Took, time.Since(st.Since))))
 			c.Log.Info(join(head, strings.Join(append(st.faults(c.Settings.GPU), "ssh: "+st.SSH.String()), "; ")))
+			c.startPostReady(ctx, st)
 			return
 		}
 		select {

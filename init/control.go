@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -56,26 +54,20 @@ func (ctl control) routes() []route {
 		{http.MethodPost, "/v1/kill", ctl.postKill},
 		{http.MethodPost, "/v1/enable", ctl.postEnable},
 		{http.MethodPost, "/v1/disable", ctl.postDisable},
+		{http.MethodPost, "/v1/mask", ctl.postMask},
+		{http.MethodPost, "/v1/unmask", ctl.postUnmask},
 	}
 }
 
 // serve opens the socket and answers in the background until the program ends.
-// A socket that an earlier run left is replaced.
 func serve(_ context.Context, c *Container) (string, error) {
-	dir, err := makeRunDir(c.Root)
+	dir, err := c.runDir()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, controlSocket)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("removing the control socket of an earlier run: %w", err)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	l, err := c.openControl(dir)
 	if err != nil {
-		return "", fmt.Errorf("opening the control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o666); err != nil {
-		return "", fmt.Errorf("opening the control socket to all users: %w", err)
+		return "", err
 	}
 	go func() {
 		defer func() {
@@ -83,9 +75,13 @@ func serve(_ context.Context, c *Container) (string, error) {
 				c.Log.Error("BUG: panic in the control socket", zap.Any("panic", p), zap.Stack("stack"))
 			}
 		}()
-		c.Log.Error("the control socket has ended", zap.Error(accept(l, c.Log, control{c}.handle)))
+		err := accept(l, c.Log, "the control socket", func(conn *net.UnixConn) { answer(conn, control{c}.handle) })
+		c.Log.Error("the control socket has ended", zap.Error(err))
 	}()
-	return "answers on " + path, nil
+	if err := c.filters.serveFilters(); err != nil {
+		return "", err
+	}
+	return "answers on " + l.Addr().String(), nil
 }
 
 func (ctl control) handle(ctx context.Context, w http.ResponseWriter, r *http.Request, uid uint32) {
@@ -145,22 +141,10 @@ type unknownError struct {
 
 func (e *unknownError) Error() string {
 	text := "no service is called " + e.name
-	if near := Nearest(e.name, e.known); near != "" {
+	if near := services.Nearest(e.name, e.known); near != "" {
 		return text + "; did you mean " + near + "?"
 	}
 	return text + "; there are: " + strings.Join(e.known, ", ")
-}
-
-// Nearest is the one of known that somebody who wrote name may have meant, or "".
-func Nearest(name string, known []string) string {
-	near := nearest(name, known)
-	letters := func(s string) []byte { b := []byte(s); slices.Sort(b); return b }
-	switch {
-	case near == "":
-	case levenshtein(name, near) <= max(1, len(name)/3), slices.Equal(letters(name), letters(near)):
-		return near
-	}
-	return ""
 }
 
 // known are the names in a snapshot.
@@ -287,7 +271,7 @@ func (ctl control) await(ctx context.Context, names []string, wait bool) ([]serv
 		for _, s := range snap.Services {
 			if slices.Contains(names, s.Name) {
 				list = append(list, s)
-				moving = moving || s.State == services.Starting || s.State == services.Stopping
+				moving = moving || s.Reloading || s.State == services.Starting || s.State == services.Stopping
 			}
 		}
 		if !moving || !wait {

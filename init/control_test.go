@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/fleek-platform/nix2vast/init/tailnet/wire"
 	"github.com/fleek-platform/nix2vast/services"
 )
 
@@ -72,6 +73,7 @@ func TestTheDocumentHasEveryField(t *testing.T) {
 	for name, v := range map[string]any{
 		"Status": Status{}, "Step": StepStatus{}, "Service": services.Status{}, "Line": services.Line{},
 		"Top": Top{}, "Usage": Usage{}, "Reloaded": Reloaded{}, "Enabled": Enabled{},
+		"Tailnet": wire.Status{},
 	} {
 		schema := doc.Components.Schemas[name]
 		var fields, always []string
@@ -120,21 +122,6 @@ func TestCodesOfErrors(t *testing.T) {
 		if got := codeOf(c.err); got != c.code {
 			t.Errorf("%v is %d, want %d", c.err, got, c.code)
 		}
-	}
-}
-
-func TestNearest(t *testing.T) {
-	known := []string{"web", "postgresql", "sshd"}
-	for name, want := range map[string]string{
-		"wbe": "web", "webb": "web", "postgres": "postgresql", "posgresql": "postgresql", "ssh": "sshd",
-		"nginx": "", "x": "", "redis": "",
-	} {
-		if got := Nearest(name, known); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
-		}
-	}
-	if got := Nearest("x", nil); got != "" {
-		t.Errorf("of nothing: %q", got)
 	}
 }
 

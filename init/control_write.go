@@ -62,6 +62,9 @@ type Enabled struct {
 // postEnable installs the unit files file=, and has them and the units name=
 // started at each boot; with now=1 also now.
 func (ctl control) postEnable(ctx context.Context, c call) error {
+	if err := ctl.defined.fixed(); err != nil {
+		return err
+	}
 	names, err := ctl.serviceNames(ctx, c.query)
 	if err != nil {
 		return err
@@ -73,6 +76,12 @@ func (ctl control) postEnable(ctx context.Context, c call) error {
 	defer cancel()
 	var done Enabled
 	now := c.query.Get("now") != ""
+	ctl.defined.enabling.Lock()
+	defer ctl.defined.enabling.Unlock()
+	undo, err := unitfile.Remember(ctl.Root, c.query["file"]...)
+	if err != nil {
+		return err
+	}
 	for _, file := range c.query["file"] {
 		name, changes, err := unitfile.Install(ctl.Root, file)
 		done.Changes = append(done.Changes, changes...)
@@ -94,6 +103,9 @@ func (ctl control) postEnable(ctx context.Context, c call) error {
 	}
 	if now && len(c.query["file"]) > 0 { // the file may be a new version of a unit that runs
 		reloaded, err := ctl.reload(ctx)
+		if refused := (*refusedError)(nil); errors.As(err, &refused) { // left there, it would keep every other reload from happening
+			return errors.Join(err, undo())
+		}
 		if err != nil {
 			return fmt.Errorf("the unit is installed and enabled, but does not run yet: %w", err)
 		}
@@ -104,6 +116,9 @@ func (ctl control) postEnable(ctx context.Context, c call) error {
 
 // postDisable keeps units from being started at the next boot; with now=1 it also stops them.
 func (ctl control) postDisable(ctx context.Context, c call) error {
+	if err := ctl.defined.fixed(); err != nil {
+		return err
+	}
 	names, err := ctl.serviceNames(ctx, c.query)
 	if err != nil {
 		return err

@@ -21,10 +21,20 @@ import (
 // defined is what the definitions are made of beside files, and what is known
 // to be wrong with the files.
 type defined struct {
+	enabling sync.Mutex         // held while unit files are installed, which may be undone
 	mu       sync.Mutex         // held over a whole change of the definitions
 	builtin  []services.Service // sshd, gpu and the main command: those of the boot
 	loaded   []string           // units that run although nothing enables them: somebody started them
 	problems []string           // with which boot, or the last reload, went on
+	only     string             // the one file of --supervise, which is not read again
+}
+
+// fixed is why the definitions cannot be changed, or nil.
+func (d *defined) fixed() error {
+	if d.only == "" {
+		return nil
+	}
+	return fmt.Errorf("this init runs the services of %s and no others: definitions are neither read again nor installed", d.only)
 }
 
 // definitions is everything that is to run, and what that takes.
@@ -53,20 +63,39 @@ func (c *Container) definitions(config image.Config) (definitions, error) {
 		}
 	}
 	add(c.defined.builtin)
+	own := len(d.list)
 	list, files, err := fromConfig(c.Root, ConfigPath, config, c.Environ)
 	errs = append(errs, err)
 	d.files = files
+	if c.Settings.GPU == GPUOff {
+		forget(list, gpuName) // its owner has said that there is nothing to wait for
+	}
 	add(list)
 	units, notes, err := c.units(slices.Collect(maps.Keys(taken)))
 	errs = append(errs, err)
 	d.notes = notes
 	add(units)
+	errs = append(errs, awaitHooks(d.list[own:]))
 	warnings, errs := splitWarnings(errors.Join(errs...))
 	d.notes = append(d.notes, warnings...)
+	awaitTailnet(d.list)
 	// What depends on the order of the list, such as that of the stop, wants the
 	// main command last.
 	slices.SortStableFunc(d.list, func(a, b services.Service) int { return foreground(a) - foreground(b) })
 	return d, errors.Join(errs...)
+}
+
+// awaitTailnet has services that are transparent start after what answers for them, and
+// stop before it.
+func awaitTailnet(list []services.Service) {
+	if !slices.ContainsFunc(list, func(svc services.Service) bool { return svc.Name == interceptor }) {
+		return
+	}
+	for i := range list {
+		if svc := &list[i]; svc.Tailnet == services.TailnetTransparent && !slices.Contains(svc.After, interceptor) {
+			svc.After = append(slices.Clip(svc.After), interceptor)
+		}
+	}
 }
 
 func foreground(svc services.Service) int {
@@ -108,7 +137,7 @@ func fromConfig(root, file string, config image.Config, environ []string) (list 
 	if where, b, err := embedded(root, file, config.ProcessCompose); err != nil {
 		errs = append(errs, err)
 	} else if b != nil {
-		more, err := compose.ParseWith(where, b, compose.Options{Environ: environ})
+		more, err := compose.ParseWith(where, b, compose.Options{Environ: environ, Dir: workspace(environ), Known: beside(config)})
 		errs, list = append(errs, err), append(list, more...)
 	}
 	if where, b, err := embedded(root, file, config.ModularServices); err != nil {
@@ -118,6 +147,41 @@ func fromConfig(root, file string, config image.Config, environ []string) (list 
 		errs, list, files = append(errs, err), append(list, more...), wanted
 	}
 	return list, files, errors.Join(errs...)
+}
+
+// workspace is where relative paths of a process-compose file begin: the data of
+// services belongs to what a host keeps. "" where environ has none.
+func workspace(environ []string) string {
+	for _, entry := range environ {
+		if dir, ok := strings.CutPrefix(entry, "WORKSPACE="); ok && filepath.IsAbs(dir) {
+			return dir
+		}
+	}
+	return ""
+}
+
+// beside are the services that processes of process-compose may depend on beside
+// their own: those of the boot, and those of the config itself.
+func beside(config image.Config) []string {
+	return append(slices.Sorted(maps.Keys(config.Services)), atBoot()...)
+}
+
+// atBoot are the services of the boot that others may name.
+func atBoot() []string { return []string{sshdName, gpuName, nixName} }
+
+// forget takes a service out of what others name, and returns who did.
+func forget(list []services.Service, name string) (who []string) {
+	for i := range list {
+		svc, named := &list[i], false
+		for _, names := range []*[]string{&svc.After, &svc.Before, &svc.AfterStart, &svc.Wants, &svc.Requires, &svc.BindsTo} {
+			named = named || slices.Contains(*names, name)
+			*names = slices.DeleteFunc(slices.Clone(*names), func(n string) bool { return n == name })
+		}
+		if named {
+			who = append(who, svc.Name)
+		}
+	}
+	return who
 }
 
 // embedded returns definitions that are in the config, or in the file that a
@@ -177,7 +241,8 @@ func loadUnits(root string, beside, names []string) ([]services.Service, error) 
 	list = slices.DeleteFunc(list, func(svc services.Service) bool { return isSSH(svc.Name) })
 	for i := range list {
 		svc := &list[i]
-		for _, names := range []*[]string{&svc.After, &svc.Before, &svc.AfterStart, &svc.Wants, &svc.PartOf, &svc.Conflicts, &svc.Requires, &svc.BindsTo} {
+		for _, names := range []*[]string{&svc.After, &svc.Before, &svc.AfterStart, &svc.Wants, &svc.PartOf, &svc.Conflicts,
+			&svc.Requires, &svc.BindsTo, &svc.PropagatesReloadTo, &svc.ReloadPropagatedFrom} {
 			for j, name := range *names {
 				if name == "ssh" {
 					(*names)[j] = sshdName

@@ -161,6 +161,10 @@ func TestCheckFile(t *testing.T) {
 		{"a project", "x.yaml", "processes:\n  a:\n    command: x\n  b:\n    command: x\n", true, "x.yaml: good: 2 services\n"},
 		{"a bad project", "x.yaml", "processes:\n  a:\n    comand: x\n", false, "x.yaml:3: "},
 		{"modular", "x.json", `{"a": {"process": {"argv": ["/bin/x"]}, "warnings": ["mind the gap"]}}`, true, "x.json:1: warning: "},
+		{"every problem", "x.json", "{\"version\": 1, \"services\": {\n\"a\": {\"ExecStart\": [\"/bin/x\"], \"KillSignal\": \"FOO\", \"Requires\": [\"b\"]},\n\"c\": {\"ExecStart\": 1, \"After\": [\"a\"]},\n\"d\": {\"ExecStart\": [\"x\"], \"After\": [\"c\", \"a\"]}}}", false,
+			"x.json:2: service a: KillSignal \"FOO\" is not a signal; use a name such as SIGTERM\nx.json:3: service c: "},
+		{"every problem of one", "x.json", "{\"version\": 1, \"services\": {\n\"a\": {\"ExecStart\": [\"/bin/x\"], \"KillSignal\": \"FOO\", \"Requires\": [\"b\"]}}}", false,
+			"x.json:2: service a: KillSignal \"FOO\" is not a signal; use a name such as SIGTERM\nx.json:2: service a: Requires: there is no service b\n"},
 		{"syntax", "x.json", "{\"version\": 1,\n\n \"services\": {,}}", false, "x.json:3: invalid character"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -46,9 +46,9 @@ func settingsOf(t *testing.T, environ ...string) Settings {
 
 func TestSessionEnviron(t *testing.T) {
 	s := settingsOf(t, "A=container", "HOME=/", "PWD=/x", "TERM=dumb", "_=/init", "SHLVL=1", "HOSTNAME=h", "LD_PRELOAD=x.so",
-		"NOTIFY_SOCKET=/x", "LISTEN_FDS=1", "WATCHDOG_USEC=1", "ROOT_PASSWORD=hunter2", "TS_AUTHKEY=hunter2", "TS_AUTHKEY_FILE=/key", "X=\xff")
+		"NOTIFY_SOCKET=/x", "LISTEN_FDS=1", "WATCHDOG_USEC=1", "ROOT_PASSWORD=hunter2", "TS_AUTHKEY=hunter2", "ROOT_PASSWORD_FILE=/key", "X=\xff")
 	got := sessionEnviron(s, map[string]string{"A": "image", "B": "image", "PATH": "/sw/bin:" + binDir, "TAILSCALE_AUTHKEY": "hunter2", "USER": "x", "": "x"})
-	want := []string{"A=container", "B=image", "PATH=" + binDir + ":/sw/bin", "TS_AUTHKEY_FILE=/key", "WORKSPACE=/workspace", "X=\xff"}
+	want := []string{"A=container", "B=image", "PATH=" + binDir + ":/sw/bin", "ROOT_PASSWORD_FILE=/key", "WORKSPACE=/workspace", "X=\xff"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

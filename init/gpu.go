@@ -49,7 +49,7 @@ func SetupGPU(ctx context.Context, c *Container, w io.Writer) int {
 	c.Log = services.PlainLogger(w)
 	report := gpu.Setup(ctx, gpu.Options{
 		Root: c.Root, Environ: c.Settings.Environ,
-		Loader: c.Config.Loader, Ldconfig: c.Config.Ldconfig,
+		Loader: c.Config.Loader, Ldconfig: c.Config.Ldconfig, SearchDirs: c.Settings.GPUDirs,
 		Wait: cmp.Or(c.Settings.GPUWait, -1), Log: c.Log, // 0 is no wait here, the default there
 		Run: func(ctx context.Context, argv ...string) ([]byte, int, error) {
 			return services.Capture(ctx, c.Settings.Environ, argv...)

@@ -32,9 +32,10 @@ const (
 // handler answers one request; ctx ends when the client has gone.
 type handler func(ctx context.Context, w http.ResponseWriter, r *http.Request, uid uint32)
 
-// accept answers clients until the socket is closed. An error that passes, such
-// as no free descriptor, is said once and waited out.
-func accept(l *net.UnixListener, log *zap.Logger, handle handler) error {
+// accept serves each connection in a goroutine of its own until the socket, which name
+// tells of, is closed. An error that passes, such as no free descriptor, is said once and
+// waited out.
+func accept(l *net.UnixListener, log *zap.Logger, name string, serve func(*net.UnixConn)) error {
 	room := make(chan struct{}, maxClients)
 	failing := false
 	for {
@@ -44,7 +45,7 @@ func accept(l *net.UnixListener, log *zap.Logger, handle handler) error {
 		}
 		if err != nil {
 			if !failing {
-				log.Warn("the control socket cannot take a connection; trying on", zap.Error(err))
+				log.Warn(name+" cannot take a connection; trying on", zap.Error(err))
 			}
 			failing = true
 			<-time.After(acceptPause)
@@ -55,12 +56,12 @@ func accept(l *net.UnixListener, log *zap.Logger, handle handler) error {
 		go func() {
 			defer func() {
 				if p := recover(); p != nil {
-					log.Error("BUG: panic while answering a client", zap.Any("panic", p), zap.Stack("stack"))
+					log.Error("BUG: panic while answering a client of "+name, zap.Any("panic", p), zap.Stack("stack"))
 				}
 				conn.Close()
 				<-room
 			}()
-			answer(conn, handle)
+			serve(conn)
 		}()
 	}
 }
@@ -93,19 +94,32 @@ func answer(conn *net.UnixConn, handle handler) {
 
 // peer is the user on the other side of a connection.
 func peer(conn *net.UnixConn) (uid uint32, err error) {
-	raw, err := conn.SyscallConn()
+	cred, err := credentials(conn)
 	if err != nil {
 		return 0, err
 	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+	return cred.Uid, nil
+}
+
+// peerProcess is the process on the other side.
+func peerProcess(conn *net.UnixConn) (pid int, err error) {
+	cred, err := credentials(conn)
+	if err != nil {
 		return 0, err
 	}
-	if credErr != nil {
-		return 0, credErr
+	return int(cred.Pid), nil
+}
+
+func credentials(conn *net.UnixConn) (cred *unix.Ucred, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
 	}
-	return cred.Uid, nil
+	var credErr error
+	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return nil, err
+	}
+	return cred, credErr
 }
 
 // response is a http.ResponseWriter whose end is that of the connection.

@@ -22,7 +22,7 @@ func socket(t *testing.T, h handler) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() { _ = accept(l, zap.NewNop(), h) }()
+	go func() { _ = accept(l, zap.NewNop(), "it", func(conn *net.UnixConn) { answer(conn, h) }) }()
 	conn, err := net.DialUnix("unix", nil, address)
 	if err != nil {
 		t.Fatal(err)

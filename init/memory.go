@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fleek-platform/nix2vast/services"
 )
 
 // bootMemory is what boot may take, in bytes, before the garbage collector runs.
@@ -17,8 +21,41 @@ const bootMemory = 64 << 20
 // hurry puts the garbage collector off: during boot it would take the processor
 // from the first login, for memory that releaseMemory gives back at once.
 func hurry() {
+	growStack()
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(bootMemory)
+}
+
+// growStack has the goroutine's stack grow now, while there is little on it to copy. By
+// itself it would double with each deeper call, and be copied each time with all frames.
+//
+//go:noinline
+func growStack() {
+	var room [24 << 10]byte
+	runtime.KeepAlive(&room)
+}
+
+// WarmUp makes the tables by which JSON becomes a service, in the background: on the way to
+// the first one they are a third of a millisecond.
+func WarmUp() {
+	go func() {
+		defer func() { _ = recover() }() // there is no log yet
+		_, _ = services.Parse("warm", []byte("{}"))
+	}()
+}
+
+// hurryMost is how long a boot at most goes without collecting garbage: one that
+// has not settled by then, such as behind a service that is never ready, is none
+// that anybody waits for.
+const hurryMost = time.Minute
+
+// calm ends the hurry once the boot has settled, or after most.
+func calm(settled <-chan struct{}, most time.Duration, release func() error) error {
+	select {
+	case <-settled:
+	case <-time.After(most):
+	}
+	return release()
 }
 
 // releaseMemory gives back what boot needed and waiting does not: the free part

@@ -30,7 +30,6 @@ var dirs = []struct {
 	{"/var/empty", 0o755, true}, // the same in nixpkgs
 	{"/tmp", 0o1777, true},
 	{"/var/tmp", 0o1777, true},
-	{"/var/log/nix2vast", 0o755, false},
 	{"/proc", 0o555, false},
 	{"/sys", 0o555, false},
 	{"/dev", 0o755, false},
@@ -79,12 +78,12 @@ var links = []struct{ path, target string }{
 var stale = []string{"control.sock", "*.pid", "gpu.json", "state.json"}
 
 func mounts(_ context.Context, c *Container) (string, error) {
-	return prepare(c.Root, c.Settings.Workspace, os.Getpid() == 1)
+	return prepare(c.Root, os.Getpid() == 1, c.Settings.LogDir, c.Settings.Workspace)
 }
 
 // prepare does the step's work. Only PID 1 owns the machine: another neither
 // mounts nor throws a running init's socket away.
-func prepare(root, workspace string, pid1 bool) (string, error) {
+func prepare(root string, pid1 bool, configured ...string) (string, error) {
 	var ch changes
 	if pid1 {
 		ch.add(writableRun(root))
@@ -92,8 +91,8 @@ func prepare(root, workspace string, pid1 bool) (string, error) {
 	for _, d := range dirs {
 		ch.add(makeDir(root, d.path, d.mode, d.fix))
 	}
-	if workspace != "" {
-		ch.add(makeDir(root, workspace, 0o755, false))
+	for _, dir := range configured {
+		ch.add(makeDir(root, dir, 0o755, false))
 	}
 	if pid1 {
 		ch.add("", wipe(root))

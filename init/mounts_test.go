@@ -14,12 +14,12 @@ import (
 )
 
 func TestMountsInAnEmptyRoot(t *testing.T) {
-	c := &Container{Root: t.TempDir(), Settings: Settings{Workspace: "/workspace"}}
+	c := &Container{Root: t.TempDir(), Settings: Settings{LogDir: "/data/logs", Workspace: "/workspace"}}
 	note := step(t, c, Mounts)
 	for path, want := range map[string]os.FileMode{
 		"run/sshd": os.ModeDir | 0o755, "run/nix2vast": os.ModeDir | 0o755, "var/empty": os.ModeDir | 0o755,
 		"tmp": os.ModeDir | os.ModeSticky | 0o777, "var/tmp": os.ModeDir | os.ModeSticky | 0o777,
-		"var/log/nix2vast": os.ModeDir | 0o755, "workspace": os.ModeDir | 0o755, "dev/shm": os.ModeDir | os.ModeSticky | 0o777,
+		"data/logs": os.ModeDir | 0o755, "workspace": os.ModeDir | 0o755, "dev/shm": os.ModeDir | os.ModeSticky | 0o777,
 		"dev/null": os.ModeDevice | os.ModeCharDevice | 0o666, "dev/tty": os.ModeDevice | os.ModeCharDevice | 0o666,
 	} {
 		wantMode(t, c.Root, path, want)
@@ -91,7 +91,7 @@ func TestMountsAsPID1(t *testing.T) {
 		return
 	}
 	root := t.TempDir()
-	note, err := prepare(root, "/workspace", true)
+	note, err := prepare(root, true, defaultLogDir, "/workspace")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestMountsAsPID1(t *testing.T) {
 			t.Errorf("%s has type %x, %v; note %q", path, stat.Type, err, note)
 		}
 	}
-	if note, err := prepare(root, "/workspace", true); note != "" || err != nil {
+	if note, err := prepare(root, true, defaultLogDir, "/workspace"); note != "" || err != nil {
 		t.Errorf("a second time: %q, %v", note, err)
 	}
 	mounted, err := os.ReadFile("/proc/self/mountinfo")
@@ -137,7 +137,7 @@ func TestMountsThatAreForbidden(t *testing.T) {
 		return
 	}
 	withoutCapability(t, unix.CAP_SYS_ADMIN)
-	note, err := prepare(t.TempDir(), "", true)
+	note, err := prepare(t.TempDir(), true)
 	if err != nil || strings.Contains(note, "mounted") || !strings.Contains(note, "made /proc") {
 		t.Errorf("%q, %v", note, err)
 	}
@@ -146,7 +146,7 @@ func TestMountsThatAreForbidden(t *testing.T) {
 func TestDevicesThatAreForbidden(t *testing.T) {
 	withoutCapability(t, unix.CAP_MKNOD)
 	root := newRoot(t, map[string]string{"/dev/null": "somebody wrote this"})
-	_, err := prepare(root, "", false)
+	_, err := prepare(root, false)
 	if err == nil || !strings.Contains(err.Error(), "making /dev/null: operation not permitted") {
 		t.Errorf("%v", err)
 	}
@@ -170,13 +170,13 @@ func TestMountsOnAReadOnlyRoot(t *testing.T) {
 	}
 
 	// Without the right to mount there is one sentence for it all.
-	note, err := prepare(root, "/workspace", false)
+	note, err := prepare(root, false, defaultLogDir, "/workspace")
 	if note != "" || err == nil || strings.Count(err.Error(), "\n") > 0 ||
 		!strings.Contains(err.Error(), "the file system is read-only") || !strings.Contains(err.Error(), ": /run/nix2vast, /run/sshd, ") {
 		t.Errorf("%q, %v", note, err)
 	}
 	// With it /run is there, and the socket has a place.
-	note, err = prepare(root, "/workspace", true)
+	note, err = prepare(root, true, defaultLogDir, "/workspace")
 	if !strings.Contains(note, "mounted a tmpfs on the read-only /run") || err == nil || strings.Contains(err.Error(), "/run/sshd") {
 		t.Errorf("%q, %v", note, err)
 	}

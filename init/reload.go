@@ -32,15 +32,25 @@ type Reloaded struct {
 func (c *Container) reload(ctx context.Context) (Reloaded, error) {
 	c.defined.mu.Lock()
 	defer c.defined.mu.Unlock()
+	if err := c.defined.fixed(); err != nil {
+		return Reloaded{}, err
+	}
+	if err := c.Supervisor.Hold(ctx); err != nil { // the last service may end before another is known
+		return Reloaded{}, err
+	}
+	defer func() { _ = c.Supervisor.Release(context.WithoutCancel(ctx)) }() // it fails where the container ends anyway
 	config, err := image.Load(c.Root)
 	if err != nil {
 		return Reloaded{}, &refusedError{sentences(err)}
 	}
 	d, err := c.definitions(config)
 	problems := sentences(err)
+	if d.list, err = c.keepMasked(ctx, d.list); err != nil {
+		return Reloaded{}, err
+	}
 	fresh := c.defined.fresh(problems)
 	if len(fresh) == 0 {
-		cross := sentences(services.Check(d.list))
+		cross := between(d.list)
 		fresh = c.defined.fresh(cross)
 		problems = append(problems, cross...)
 	}
@@ -70,6 +80,15 @@ func (c *Container) reload(ctx context.Context) (Reloaded, error) {
 	c.defined.problems = problems
 	c.Log.Info("reloaded: " + done.String())
 	return done, nil
+}
+
+// between are the sentences of services.Check, each with the place of the service.
+func between(list []services.Service) []string {
+	var errs []error
+	for _, err := range services.Split(services.Check(list)) {
+		errs = append(errs, placed(list, err))
+	}
+	return sentences(errors.Join(errs...))
 }
 
 // fresh are the problems that nobody has gone on with yet.
@@ -118,21 +137,30 @@ func (c *Container) load(ctx context.Context, names ...string) error {
 	var errs []error
 	var fresh []string
 	for _, name := range names {
-		if slices.Contains(known(snap), name) {
+		if i := slices.IndexFunc(snap.Services, func(s services.Status) bool { return s.Name == name }); i >= 0 {
+			if c.isMasked(snap.Services[i]) {
+				errs = append(errs, maskedError(name))
+			}
 			continue
 		}
 		switch unitfile.State(c.Root, name) {
 		case "", "not-found": // the supervisor says it, with the names that there are
 		case "masked":
-			errs = append(errs, fmt.Errorf("the unit %s.service is masked: it links to /dev/null in /etc/systemd/system", name))
+			errs = append(errs, maskedError(name))
 		default:
 			fresh = append(fresh, name)
 		}
 	}
-	if len(fresh) > 0 {
+	if err := c.defined.fixed(); err != nil && len(fresh) > 0 {
+		errs = append(errs, err)
+	} else if len(fresh) > 0 {
 		errs = append(errs, c.loadNew(ctx, fresh, snap))
 	}
 	return errors.Join(errs...)
+}
+
+func maskedError(name string) error {
+	return fmt.Errorf("the unit %s.service is masked, so that nobody can start it; to undo that: systemctl unmask %[1]s", name)
 }
 
 // loadNew loads units together, since they may name each other.

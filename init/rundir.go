@@ -2,9 +2,11 @@ package boot
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +38,11 @@ func makeRunDir(root string) (string, error) {
 	return "", fmt.Errorf("no directory for the control socket: %s", strings.Join(why, "; "))
 }
 
+// runDirOnce makes the run directory when it is first asked for, once.
+func runDirOnce(root string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) { return makeRunDir(root) })
+}
+
 // usable checks that a directory is our own and can be written.
 func usable(dir string) error {
 	var st unix.Stat_t
@@ -51,13 +58,31 @@ func usable(dir string) error {
 	return nil
 }
 
-// runDir is the run directory that this container uses: the one with the socket.
+// runDir is the run directory that this container uses: the one with the socket. An image
+// that was made of a box has that box's: of several it is the first that is listened on.
 func runDir(root string) (string, error) {
+	var found []string
 	for _, d := range runDirs {
 		dir := filepath.Join(root, d)
-		if st, err := os.Lstat(filepath.Join(dir, controlSocket)); err == nil && st.Mode()&os.ModeSocket != 0 {
+		// A link leads to a socket that was wanted elsewhere; who may not look there is told so when it asks.
+		if st, err := os.Lstat(filepath.Join(dir, controlSocket)); err == nil && st.Mode()&(os.ModeSocket|os.ModeSymlink) != 0 {
+			found = append(found, dir)
+		}
+	}
+	for i, dir := range found {
+		if i == len(found)-1 || answers(filepath.Join(dir, controlSocket)) {
 			return dir, nil
 		}
 	}
 	return "", ErrNoInit
+}
+
+// answers says whether somebody listens on a socket.
+func answers(path string) bool {
+	conn, err := net.DialTimeout("unix", path, requestTimeout)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }

@@ -2,15 +2,17 @@ package boot
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/fleek-platform/nix2vast/services"
 )
 
 // Secret is a value that nothing prints: every verb of package fmt, JSON and
@@ -40,6 +42,12 @@ const (
 	LogJSON = "json"
 )
 
+// What Settings.OnExit may be.
+const (
+	OnExitKeep = "keep"
+	OnExitExit = "exit"
+)
+
 // maxPassword is how many bytes of password sshd can check: libxcrypt's
 // crypt(3) fails from CRYPT_MAX_PASSPHRASE_SIZE, which is 512, upwards.
 const maxPassword = 511
@@ -54,11 +62,18 @@ type Settings struct {
 	PublicKeyFiles   []Variable // each names a file, or a directory of *.pub
 	SSHPort          int
 
-	GPU         string        // GPUAuto, GPURequire or GPUOff
-	GPUWait     time.Duration // longest wait for a driver that is being injected
-	StopTimeout time.Duration // for all services together, before they are killed
-	LogFormat   string        // LogText or LogJSON
-	MetricsAddr string        // host:port or :port; "": no metrics
+	GPU         string                            // GPUAuto, GPURequire or GPUOff
+	GPUWait     time.Duration                     // longest wait for a driver that is being injected
+	StopTimeout time.Duration                     // for all services together, before they are killed
+	Signals     map[syscall.Signal]syscall.Signal // what the main command gets in the place of others; 0: none
+	SignalScope string                            // ScopeGroup or ScopeProcess
+	LogFormat   string                            // LogText or LogJSON
+	LogDir      string                            // of the services' logs; absolute
+	Socket      string                            // where init answers; "": in the run directory, as by default
+	OnExit      string                            // OnExitKeep or OnExitExit
+	GPUDirs     []string                          // further ones of the driver's libraries; absolute
+	MetricsAddr string                            // host:port or :port; "": no metrics
+	Tailnet     TailnetSettings
 
 	Host      string // vast, runpod, salad, fly, kubernetes or docker
 	LoginHost string // where the world reaches our sshd; both are empty
@@ -87,7 +102,7 @@ func Known() []Setting {
 	for _, name := range keys {
 		keyFiles = append(keyFiles, name+"_FILE")
 	}
-	return []Setting{
+	return append([]Setting{
 		{[]string{"ROOT_PASSWORD"}, "root's password; only with it does sshd accept passwords", setPassword},
 		{[]string{"ROOT_PASSWORD_FILE"}, "a file that holds root's password", func(s *Settings, v Variable) string {
 			s.RootPasswordFile = v.Value
@@ -114,14 +129,26 @@ func Known() []Setting {
 			var unread string // package gpu looks at it, in Environ
 			return setChoice(&unread, v, "1", "0")
 		}},
+		{[]string{"NIX2VAST_GPU_DIRS"}, "further directories of the driver's libraries, in front of the known ones, with colons between", setGPUDirs},
 		{[]string{"NIX2VAST_STOP_TIMEOUT"}, "time that all services together have to stop, 9s by default", func(s *Settings, v Variable) string {
 			return setDuration(&s.StopTimeout, v)
+		}},
+		{[]string{"NIX2VAST_SIGNALS"}, "what the main command gets in the place of signals, such as TERM:QUIT,HUP:0; 0 for none", setSignals},
+		{[]string{"NIX2VAST_SIGNAL_SCOPE"}, "group (default): signals are for the main command and its process group; process: for itself alone", func(s *Settings, v Variable) string {
+			return setChoice(&s.SignalScope, v, ScopeGroup, ScopeProcess)
 		}},
 		{[]string{"NIX2VAST_LOG"}, "text (default) or json", func(s *Settings, v Variable) string {
 			return setChoice(&s.LogFormat, v, LogText, LogJSON)
 		}},
+		{[]string{"NIX2VAST_LOG_DIR"}, "where the logs of services are written, " + defaultLogDir + " by default", func(s *Settings, v Variable) string {
+			return setPath(&s.LogDir, v, s.LogDir)
+		}},
+		{[]string{"NIX2VAST_SOCKET"}, "where init answers, " + defaultSocket + " by default", setSocket},
+		{[]string{"NIX2VAST_ON_EXIT"}, "keep (default); exit: the container ends once all services but init's own have", func(s *Settings, v Variable) string {
+			return setChoice(&s.OnExit, v, OnExitKeep, OnExitExit)
+		}},
 		{[]string{"NIX2VAST_METRICS_ADDR"}, "where Prometheus gets metrics, such as :9400; off by default", setMetricsAddr},
-	}
+	}, knownTailnet()...)
 }
 
 // Environ is the environment of this process. Nothing else in this module
@@ -142,7 +169,8 @@ func NotifyUp(state string) error {
 func ParseSettings(environ []string) (Settings, []string) {
 	s := Settings{
 		SSHPort: 22, GPU: GPUAuto, GPUWait: 10 * time.Second, StopTimeout: 9 * time.Second,
-		LogFormat: LogText, Workspace: "/workspace",
+		SignalScope: ScopeGroup, LogFormat: LogText, LogDir: defaultLogDir, OnExit: OnExitKeep, Workspace: "/workspace",
+		Tailnet: defaultTailnet(),
 	}
 	values := make(map[string]string, len(environ))
 	for _, entry := range environ {
@@ -174,12 +202,15 @@ func ParseSettings(environ []string) (Settings, []string) {
 	for _, entry := range s.Environ {
 		name, _, _ := strings.Cut(entry, "=")
 		if strings.HasPrefix(name, "NIX2VAST_") && !slices.Contains(ours, name) {
-			problems = append(problems, fmt.Sprintf("%s is not known, the nearest known name is %s",
-				excerpt(name), nearest(name, ours)))
+			problem := excerpt(name) + " is not known"
+			if near := services.Nearest(name, ours); near != "" {
+				problem += ", the nearest known name is " + near
+			}
+			problems = append(problems, problem)
 		}
 	}
 	s.Host, s.LoginHost, s.LoginPort = hostOf(values, s.SSHPort)
-	return s, problems
+	return s, append(problems, s.Tailnet.complete(values, s.Host)...)
 }
 
 // hostOf tells who rents the box out, by a variable that only they set, and
@@ -281,7 +312,7 @@ func setDuration(field *time.Duration, v Variable) string {
 // holds a secret is none.
 func isSecret(name string) bool {
 	switch name {
-	case "ROOT_PASSWORD", "TS_CLIENT_SECRET", "TS_ID_TOKEN":
+	case "ROOT_PASSWORD", "TS_CLIENT_SECRET", "TS_ID_TOKEN", "TS_EXTRA_ARGS": // the last may hold --authkey=
 		return true
 	}
 	return (strings.HasPrefix(name, "TS_") || strings.HasPrefix(name, "TAILSCALE_")) &&
@@ -295,35 +326,4 @@ func excerpt(value string) string {
 		value = value[:40] + "…"
 	}
 	return strconv.Quote(value)
-}
-
-func nearest(name string, known []string) string {
-	best, distance := "", math.MaxInt
-	for _, k := range known {
-		if d := levenshtein(name, k); d < distance {
-			best, distance = k, d
-		}
-	}
-	return best
-}
-
-// levenshtein counts the bytes to insert, delete or change between a and b.
-func levenshtein(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -18,13 +18,13 @@ func TestParseSettings(t *testing.T) {
 	}{
 		{"nothing", nil, func(s Settings) bool {
 			return s.SSHPort == 22 && s.GPU == GPUAuto && s.GPUWait == 10*time.Second && s.StopTimeout == 9*time.Second &&
-				s.LogFormat == LogText && s.Host == "docker" && s.Workspace == "/workspace" && s.RootPassword == "" && s.MetricsAddr == ""
+				s.LogFormat == LogText && s.Host == "docker" && s.Workspace == "/workspace" && s.RootPassword == "" && s.MetricsAddr == "" && s.OnExit == OnExitKeep
 		}, nil},
-		{"every setting", []string{"SSH_PORT=2222", "NIX2VAST_GPU=require", "NIX2VAST_GPU_WAIT=3", "NIX2VAST_STOP_TIMEOUT=1m30s", "NIX2VAST_LOG=json", "WORKSPACE=/data/", "NIX2VAST_GLIBC_CACHE=0"}, func(s Settings) bool {
-			return s.SSHPort == 2222 && s.GPU == GPURequire && s.GPUWait == 3*time.Second && s.StopTimeout == 90*time.Second && s.LogFormat == LogJSON && s.Workspace == "/data"
+		{"every setting", []string{"SSH_PORT=2222", "NIX2VAST_GPU=require", "NIX2VAST_GPU_WAIT=3", "NIX2VAST_STOP_TIMEOUT=1m30s", "NIX2VAST_LOG=json", "WORKSPACE=/data/", "NIX2VAST_GLIBC_CACHE=0", "NIX2VAST_ON_EXIT=exit"}, func(s Settings) bool {
+			return s.SSHPort == 2222 && s.GPU == GPURequire && s.GPUWait == 3*time.Second && s.StopTimeout == 90*time.Second && s.LogFormat == LogJSON && s.Workspace == "/data" && s.OnExit == OnExitExit
 		}, nil},
 		{"empty is unset", []string{"SSH_PORT=", "NIX2VAST_GPU=", "ROOT_PASSWORD="}, func(s Settings) bool { return s.SSHPort == 22 && s.GPU == GPUAuto }, nil},
-		{"bad values", []string{"SSH_PORT=70000", "NIX2VAST_GPU=on", "NIX2VAST_GPU_WAIT=-1s", "NIX2VAST_STOP_TIMEOUT=soon", "NIX2VAST_LOG=xml", "WORKSPACE=data"}, func(s Settings) bool {
+		{"bad values", []string{"SSH_PORT=70000", "NIX2VAST_GPU=on", "NIX2VAST_GPU_WAIT=-1s", "NIX2VAST_STOP_TIMEOUT=soon", "NIX2VAST_LOG=xml", "NIX2VAST_ON_EXIT=stop", "WORKSPACE=data"}, func(s Settings) bool {
 			return s.SSHPort == 22 && s.GPU == GPUAuto && s.GPUWait == 10*time.Second && s.StopTimeout == 9*time.Second && s.LogFormat == LogText && s.Workspace == "/workspace"
 		}, []string{
 			`SSH_PORT is "70000", not a port from 1 to 65535: 22 is used`,
@@ -33,6 +33,7 @@ func TestParseSettings(t *testing.T) {
 			`NIX2VAST_GPU_WAIT is "-1s", not a time such as 10s: 10s is used`,
 			`NIX2VAST_STOP_TIMEOUT is "soon", not a time such as 10s: 9s is used`,
 			`NIX2VAST_LOG is "xml", not one of text, json: text is used`,
+			`NIX2VAST_ON_EXIT is "stop", not one of keep, exit: keep is used`,
 		}},
 		{"a long bad value", []string{"SSH_PORT=" + strings.Repeat("9", 5000)}, nil, []string{`9…", not a port`}},
 		{"unknown names", []string{"NIX2VAST_GPUWAIT=3", "NIX2VAST_STOPTIMEOUT=3", "NIX2VAST_=x"}, nil, []string{
@@ -58,6 +59,13 @@ func TestParseSettings(t *testing.T) {
 		}, nil},
 		{"salad in kubernetes", []string{"KUBERNETES_SERVICE_HOST=x", "SALAD_MACHINE_ID=x"}, func(s Settings) bool { return s.Host == "salad" }, nil},
 		{"fly", []string{"FLY_MACHINE_ID=x"}, func(s Settings) bool { return s.Host == "fly" }, nil},
+		{"signals", []string{"NIX2VAST_SIGNALS=15:3, SIGHUP:0 usr1:TERM", "NIX2VAST_SIGNAL_SCOPE=process"}, func(s Settings) bool {
+			return len(s.Signals) == 3 && s.Signals[15] == 3 && s.Signals[1] == 0 && s.Signals[10] == 15 && s.SignalScope == ScopeProcess
+		}, nil},
+		{"bad signals", []string{"NIX2VAST_SIGNALS=HUP:0,TERM", "NIX2VAST_SIGNAL_SCOPE=all"}, func(s Settings) bool { return s.Signals == nil && s.SignalScope == ScopeGroup },
+			[]string{`NIX2VAST_SIGNALS: "TERM" is not of the form TERM:INT`, `NIX2VAST_SIGNAL_SCOPE is "all", not one of group, process`}},
+		{"signals that nobody gets", []string{"NIX2VAST_SIGNALS=KILL:TERM"}, func(s Settings) bool { return s.Signals == nil },
+			[]string{`NIX2VAST_SIGNALS: "KILL" never gets to the main command`}},
 		{"kubernetes", []string{"KUBERNETES_SERVICE_HOST=x"}, func(s Settings) bool { return s.Host == "kubernetes" }, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -124,7 +132,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		environ = append(environ, name+"=hunter2")
 	}
 	s, problems := ParseSettings(environ)
-	wantProblems(t, problems, nil)
+	wantProblems(t, problems, []string{"TAILSCALE_AUTHKEY and TS_AUTHKEY_FILE say different things", "TS_CLIENT_SECRET is not used"})
 	if want := environ[:3]; !slices.Equal(s.Environ, want) {
 		t.Errorf("environ %q, want %q", s.Environ, want)
 	}
@@ -153,17 +161,6 @@ func TestKnown(t *testing.T) {
 				t.Errorf("%s is there twice", name)
 			}
 			seen[name] = true
-		}
-	}
-}
-
-func TestLevenshtein(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"GPUWAIT", "GPU_WAIT", 1}} {
-		if got := levenshtein(tt.a, tt.b); got != tt.want {
-			t.Errorf("levenshtein(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fleek-platform/nix2vast/gpu"
+	"github.com/fleek-platform/nix2vast/init/tailnet/wire"
 	"github.com/fleek-platform/nix2vast/services"
 )
 
@@ -46,10 +47,20 @@ type Status struct {
 	Steps    []StepStatus      `json:"steps"`
 	Services []services.Status `json:"services"`
 	SSH      SSHStatus         `json:"ssh"`
-	GPU      *gpu.Report       `json:"gpu,omitempty"` // absent while it is not known, or off
+	GPU      *gpu.Report       `json:"gpu,omitempty"`     // absent while it is not known, or off
+	Tailnet  *wire.Status      `json:"tailnet,omitempty"` // absent where none is wanted
 	Problems []string          `json:"problems,omitempty"`
 	Orphans  int               `json:"orphans_reaped"`
+
+	background []string // the services that nobody waits for, and that make nothing degraded
+	required   string   // Settings.Tailnet.Mode
 }
+
+// waitsFor says whether the box is not ready before a service is.
+func (st Status) waitsFor(s services.Status) bool { return !slices.Contains(st.background, s.Name) }
+
+// ofBoot says whether a service that starts is a boot that goes on.
+func (st Status) ofBoot(s services.Status) bool { return st.waitsFor(s) && s.Name != hookPostReady }
 
 // SSHStatus says who can log in, and how.
 type SSHStatus struct {
@@ -78,8 +89,18 @@ func (c *Container) status(ctx context.Context) (Status, []<-chan struct{}, erro
 			st.GPU = &r
 		}
 	}
+	if c.Config.NixStore != "" {
+		st.background = append(st.background, nixName)
+	}
+	if st.Tailnet = c.tailnetStatus(snap.Services); st.Tailnet != nil {
+		st.background = append(st.background, tailnetName)
+	}
+	st.required = c.Settings.Tailnet.Mode
 	st.SSH = c.sshStatus(snap.Services, p)
 	st.Phase = phase(st, p.over, snap.Ending, c.Settings.GPU)
+	if i := slices.IndexFunc(st.Services, unstartedHook); i >= 0 && st.Phase == Booting {
+		st.Services[i].Note = "waits for the box to be ready"
+	}
 	if st.Phase == Ready {
 		if p.took == 0 { // a service that is restarted later does not make the boot longer
 			p.took = readyAfter(st)
@@ -102,12 +123,13 @@ func phase(st Status, over, ending bool, mode string) Phase {
 	for _, s := range st.Services {
 		// What waits for a service that does not work is no boot that goes on.
 		stuck := states[s.WaitsFor] == services.Backoff || states[s.WaitsFor] == services.Failed
-		if s.State == services.Starting && s.Restarts == 0 && !(s.WaitsFor != "" && stuck) {
+		if st.ofBoot(s) && s.State == services.Starting && s.Restarts == 0 && !(s.WaitsFor != "" && stuck) {
 			return Booting
 		}
 	}
+	joining := st.required == TailnetRequire && st.Tailnet != nil && st.Tailnet.State == wire.Starting && st.Tailnet.Reason == ""
 	switch {
-	case !over:
+	case !over, joining:
 		return Booting
 	case len(st.faults(mode)) == 0:
 		return Ready
@@ -124,12 +146,18 @@ func (st Status) faults(mode string) []string {
 		}
 	}
 	for _, s := range st.Services {
+		if !st.waitsFor(s) {
+			continue
+		}
 		if s.State == services.Backoff || s.State == services.Failed || s.State == services.Starting && s.Restarts > 0 {
 			list = append(list, "service "+s.Name+" is in "+s.State.String())
 		}
 	}
 	if mode != GPUOff && st.GPU != nil && !gpuGood(st.GPU.State, mode) {
 		list = append(list, "gpu: "+string(st.GPU.State))
+	}
+	if fault := tailnetFault(st.Tailnet, st.required); fault != "" {
+		list = append(list, fault)
 	}
 	return list
 }
@@ -138,7 +166,7 @@ func (st Status) faults(mode string) []string {
 func readyAfter(st Status) time.Duration {
 	last := st.Since
 	for _, s := range st.Services {
-		if s.Since.After(last) {
+		if st.ofBoot(s) && s.Since.After(last) {
 			last = s.Since
 		}
 	}
@@ -208,6 +236,9 @@ func (st Status) WriteText(w io.Writer, width int) error {
 	if st.GPU != nil {
 		fmt.Fprintf(t, "gpu:\t%s\n", describeGPU(*st.GPU))
 	}
+	if st.Tailnet != nil {
+		fmt.Fprintf(t, "tailnet:\t%s\n", describeTailnet(*st.Tailnet))
+	}
 	for _, p := range st.Problems {
 		fmt.Fprintf(t, "problem:\t%s\n", p)
 	}
@@ -264,6 +295,8 @@ func noteOf(s services.Status) string {
 	switch {
 	case s.Note != "":
 		return s.Note
+	case strings.HasPrefix(s.Tailnet, "not "):
+		return s.Tailnet
 	case s.Text != "":
 		return s.Text
 	case s.Disabled && s.State == services.Stopped:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fleek-platform/nix2vast/gpu"
+	"github.com/fleek-platform/nix2vast/init/tailnet/wire"
 	"github.com/fleek-platform/nix2vast/services"
 )
 
@@ -13,6 +14,9 @@ func TestPhase(t *testing.T) {
 	ok := StepStatus{Name: "accounts", OK: true}
 	service := func(state services.State, restarts int) []services.Status {
 		return []services.Status{{Name: "sshd", State: services.Ready}, {Name: "web", State: state, Restarts: restarts}}
+	}
+	hook := func(state services.State) []services.Status {
+		return []services.Status{{Name: "web", State: services.Ready}, {Name: hookPostReady, State: state, Disabled: true}}
 	}
 	for _, c := range []struct {
 		name         string
@@ -37,6 +41,15 @@ func TestPhase(t *testing.T) {
 		{"a GPU without its driver", Status{GPU: &gpu.Report{State: gpu.NoDriver}}, true, false, GPUAuto, Degraded, 1, "gpu: no-driver"},
 		{"one that nobody wants", Status{GPU: &gpu.Report{State: gpu.NoDriver}}, true, false, GPUOff, Ready, 0, ""},
 		{"a GPU", Status{GPU: &gpu.Report{State: gpu.Ready}}, true, false, GPURequire, Ready, 0, ""},
+		{"it fails, and nobody waits for it", Status{Services: service(services.Failed, 0), background: []string{"web"}}, true, false, GPUAuto, Ready, 0, ""},
+		{"it starts, and nobody waits for it", Status{Services: service(services.Starting, 0), background: []string{"web"}}, true, false, GPUAuto, Ready, 0, ""},
+		{"the hook that waits for the box", Status{Services: hook(services.Starting)}, true, false, GPUAuto, Ready, 0, ""},
+		{"that hook, which failed", Status{Services: hook(services.Failed)}, true, false, GPUAuto, Degraded, 1, "service hook-post-ready is in failed"},
+		{"no login, and nobody waits for one", Status{Tailnet: &wire.Status{State: wire.NeedsLogin}}, true, false, GPUAuto, Ready, 0, ""},
+		{"a tailnet that is required and comes", Status{Tailnet: &wire.Status{State: wire.Starting}, required: TailnetRequire}, true, false, GPUAuto, Booting, 2, "tailnet: starting"},
+		{"one whose server does not answer", Status{Tailnet: &wire.Status{State: wire.Starting, Reason: wire.ControlUnreachable}, required: TailnetRequire}, true, false, GPUAuto, Degraded, 1, "tailnet: starting, control-unreachable"},
+		{"one that is required", Status{Tailnet: &wire.Status{State: wire.Running}, required: TailnetRequire}, true, false, GPUAuto, Ready, 0, ""},
+		{"one that is required and absent", Status{required: TailnetRequire}, true, false, GPUAuto, Degraded, 1, "tailnet: absent"},
 		{"the end", Status{Services: service(services.Starting, 0)}, true, true, GPUAuto, Stopping, 1, ""},
 	} {
 		got := phase(c.st, c.over, c.ending, c.mode)
@@ -56,6 +69,7 @@ func TestStatusText(t *testing.T) {
 		Services: []services.Status{{Name: "sshd", State: services.Ready, Pid: 37, Since: time.Now().Add(-89 * time.Second)}},
 		SSH:      SSHStatus{State: "ready", Keys: 2, Password: true, Login: "ssh -p 41022 root@203.0.113.7"},
 		GPU:      &gpu.Report{State: gpu.Absent, Reason: "none is here"},
+		Tailnet:  &wire.Status{State: wire.NeedsLogin, Reason: wire.NoKey, Text: "there is no key", Cure: "set one", LoginURL: "https://login.example.org/a/1"},
 		Problems: []string{"one thing"},
 	}
 	var b strings.Builder
@@ -73,6 +87,7 @@ sshd     ready  1m29s  37   0
 
 ssh:      ready, 2 key(s), password: ssh -p 41022 root@203.0.113.7
 gpu:      absent: none is here
+tailnet:  needs-login (no-key): there is no key, to let this box in, open https://login.example.org/a/1
 problem:  one thing
 `
 	if b.String() != want {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,8 +33,17 @@ func (u Unit) Get(name string) string {
 	return ""
 }
 
-// getUnit answers with the units name=, or all services without one. A name
-// that nothing has is a unit whose LoadState is not-found.
+func (u Unit) set(name, value string) {
+	for i := range u {
+		if u[i].Name == name {
+			u[i].Value = value
+		}
+	}
+}
+
+// getUnit answers with the units name=, or all services without one, and with files=1
+// the units that there are files of. A name that nothing has is a unit whose
+// LoadState is not-found.
 func (ctl control) getUnit(ctx context.Context, c call) error {
 	names, err := ctl.serviceNames(ctx, c.query)
 	if err != nil {
@@ -45,6 +55,11 @@ func (ctl control) getUnit(ctx context.Context, c call) error {
 	}
 	if len(names) == 0 {
 		names = known(snap)
+		if c.query.Get("files") != "" {
+			names = append(names, unitfile.Files(ctl.Root)...)
+			slices.Sort(names)
+			names = slices.Compact(names)
+		}
 	}
 	list := []Unit{}
 	for _, name := range names {
@@ -73,13 +88,18 @@ func (ctl control) unit(ctx context.Context, name string, list []services.Status
 				fileState = "disabled"
 			}
 		}
-		return loadedUnit(s, svc, fileState), nil
+		u := loadedUnit(s, svc, fileState)
+		if fileState == "masked" {
+			u.set("LoadState", "masked")
+		}
+		return u, nil
 	}
+	id := unitfile.FullName(name)
 	if !installed(fileState) {
-		return Unit{{"Id", name + ".service"}, {"LoadState", "not-found"}, {"ActiveState", "inactive"}, {"SubState", "dead"}, {"UnitFileState", ""}}, nil
+		return Unit{{"Id", id}, {"LoadState", "not-found"}, {"ActiveState", "inactive"}, {"SubState", "dead"}, {"UnitFileState", ""}}, nil
 	}
 	if fileState == "masked" {
-		return Unit{{"Id", name + ".service"}, {"LoadState", "masked"}, {"ActiveState", "inactive"}, {"SubState", "dead"}, {"UnitFileState", fileState}}, nil
+		return Unit{{"Id", id}, {"LoadState", "masked"}, {"ActiveState", "inactive"}, {"SubState", "dead"}, {"UnitFileState", fileState}}, nil
 	}
 	found, err := unitfile.Load(ctl.Root, name)
 	for _, svc := range found {
@@ -90,13 +110,16 @@ func (ctl control) unit(ctx context.Context, name string, list []services.Status
 	if err == nil {
 		err = errors.New("the unit file says nothing")
 	}
-	return Unit{{"Id", name + ".service"}, {"LoadState", "error"}, {"LoadError", err.Error()}, {"ActiveState", "inactive"}, {"SubState", "dead"}, {"UnitFileState", fileState}}, nil
+	return Unit{{"Id", id}, {"LoadState", "error"}, {"LoadError", err.Error()}, {"ActiveState", "inactive"}, {"SubState", "dead"}, {"UnitFileState", fileState}}, nil
 }
 
 // loadedUnit is a service in systemd's words; see systemd.service(5) for the
 // states. What a property of the same name means differs in no case.
 func loadedUnit(s services.Status, svc services.Service, fileState string) Unit {
 	active, sub := systemdState(s.State, svc)
+	if s.Reloading {
+		active, sub = "reloading", "reload"
+	}
 	restart := ""
 	if svc.RestartSec != nil {
 		restart = strconv.FormatInt(time.Duration(*svc.RestartSec).Microseconds(), 10)
@@ -127,6 +150,8 @@ func loadedUnit(s services.Status, svc services.Service, fileState string) Unit 
 		{"Wants", words(svc.Wants)},
 		{"BindsTo", words(svc.BindsTo)},
 		{"PartOf", words(svc.PartOf)},
+		{"PropagatesReloadTo", words(svc.PropagatesReloadTo)},
+		{"ReloadPropagatedFrom", words(svc.ReloadPropagatedFrom)},
 		{"Before", words(svc.Before)},
 		{"After", words(svc.After)},
 		{"Description", s.Description},
@@ -136,6 +161,9 @@ func loadedUnit(s services.Status, svc services.Service, fileState string) Unit 
 		{"FragmentPath", sourcePath(s.Source)},
 		{"UnitFileState", fileState},
 		{"StateChangeTimestamp", timestamp(s.Since)},
+	}
+	if s.Note != "" {
+		u = append(u, Property{"X-Nix2vast-Note", s.Note})
 	}
 	if active == "active" {
 		u = append(u, Property{"ActiveEnterTimestamp", timestamp(s.Since)})
