@@ -140,24 +140,29 @@ func BenchmarkStatus(b *testing.B) {
 	}
 	var ours, theirs []float64
 	for b.Loop() {
-		args := []string{filepath.Join(dir, "box"), "-e", benchKey, self, "stopwatch", hello}
-		o, err := parseBox(args)
-		if err != nil {
-			b.Fatal(err)
-		}
-		var out, log bytes.Buffer
-		cmd, err := startBox(o, args, nil, &out, &log)
-		if err != nil {
-			b.Fatal(err)
-		}
-		_ = cmd.Wait()
-		var a, c float64
-		if _, err := fmt.Sscan(out.String(), &a, &c); err != nil {
-			b.Fatalf("%v: %s%s", err, &out, &log)
-		}
+		a, c := timed(b, filepath.Join(dir, "box"), "-e", benchKey, self, "stopwatch", hello)
 		ours, theirs = append(ours, a), append(theirs, c)
 	}
 	report(b, "init-ms", ours, "hello-ms", theirs)
+}
+
+// timed runs a box whose main command is the stopwatch.
+func timed(b *testing.B, args ...string) (status, other float64) {
+	b.Helper()
+	o, err := parseBox(args)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var out, log bytes.Buffer
+	cmd, err := startBox(o, args, nil, &out, &log)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if _, err := fmt.Sscan(out.String(), &status, &other); err != nil {
+		b.Fatalf("%v: %s%s", err, &out, &log)
+	}
+	return status, other
 }
 
 // stopwatch is the main command of BenchmarkStatus's box. It prints the median
@@ -203,6 +208,40 @@ func BenchmarkMemory(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(rss)/1024, "rss-MB")
 	b.ReportMetric(median(rss)/1024/8, "ratio-to-8MB")
+}
+
+// BenchmarkPrograms: what the tailnet's program and the exporter cost an init that has them
+// inside and does not run them, against the same init without.
+func BenchmarkPrograms(b *testing.B) {
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	file := os.Getenv("INIT_UNDER_TEST")
+	inits := map[string]string{"with": file, "without": filepath.Join(filepath.Dir(file), "plain")}
+	status, rss := map[string][]float64{}, map[string][]float64{}
+	dirs := map[string]string{"with": b.TempDir(), "without": b.TempDir()}
+	for b.Loop() {
+		for name, file := range inits {
+			b.Setenv("INIT_UNDER_TEST", file)
+			ms, _ := timed(b, filepath.Join(dirs[name], "clock"), "-e", benchKey, self, "stopwatch", "/bin/true")
+			status[name] = append(status[name], ms)
+			dir := filepath.Join(dirs[name], "memory")
+			pid, _, end := openBox(b, dir, "-e", benchKey) // writes the program
+			untilBanner(b, pid)
+			end()
+			fromDisk(b, filepath.Join(dir, "upper", "init"))
+			pid, _, end = openBox(b, dir, "-e", benchKey)
+			untilBanner(b, pid)
+			<-time.After(3 * time.Second)
+			rss[name] = append(rss[name], memory(b, pid)/1024)
+			end()
+		}
+	}
+	report(b, "status-ms", status["with"], "plain-status-ms", status["without"])
+	b.ReportMetric(median(rss["with"]), "rss-MB")
+	b.ReportMetric(median(rss["without"]), "plain-rss-MB")
+	b.ReportMetric(median(rss["with"])/median(rss["without"]), "rss-ratio")
 }
 
 // fromDisk has the kernel read a file again. One that was just written may lie in

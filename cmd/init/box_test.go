@@ -237,7 +237,14 @@ func (o boxOptions) furnish(root string) error {
 	}
 	for _, path := range o.remove {
 		_ = unix.Unmount(root+path, unix.MNT_DETACH) // only /dev's nodes are mounts
-		if err := os.RemoveAll(root + path); err != nil {
+		err := os.RemoveAll(root + path)
+		for range 100 { // the machine's own is below, where docker works beside the tests
+			if err == nil {
+				break
+			}
+			err = os.RemoveAll(root + path)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -254,8 +261,10 @@ func (o boxOptions) hideUnits(root string) error {
 	if _, err := os.Stat(mark); err == nil {
 		return nil // what is there now is the box's
 	}
-	if err := os.RemoveAll(root + "/etc/systemd/system"); err != nil {
-		return err
+	for _, dir := range []string{"/etc/systemd/system", "/run/nix2vast"} { // the second is of an init that ran here
+		if err := os.RemoveAll(root + dir); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(mark, nil, 0o644)
 }

@@ -28,8 +28,8 @@ var verbs map[string]verb
 
 // order is that of the help.
 var order = []string{
-	"status", "logs", "top", "start", "stop", "restart", "reload", "kill", "enable", "disable", "cat", "check",
-	"gpu", "boot", "systemctl", "completion", "version", "help",
+	"status", "logs", "top", "start", "stop", "restart", "reload", "kill", "enable", "disable", "cat", "check", "run",
+	"gpu", "tailnet", "boot", "systemctl", "completion", "version", "help",
 }
 
 func init() {
@@ -53,15 +53,20 @@ func init() {
 		"disable": {"[--now=false] NAME...", "have unit files not started at boot any more, and stop them", "", disable},
 		"cat":     {"NAME...", "show the definition of services, as unit files", "", cat},
 		"check": {"[--as KIND] FILE...", "check definitions of services; exit code 1 if anything is wrong",
-			"A FILE is an image's config, process-compose's YAML or JSON, NixOS's modular services\nas JSON, or a systemd unit. --as says which where that cannot be told: config,\nprocess-compose, modular or unit. Each problem is a line of stderr: FILE:LINE: TEXT.", check},
-		"gpu":  {"[--json]", "show the state of the GPU driver, the reason and the cure", "", showGPU},
+			"A FILE is an image's config, process-compose's YAML or JSON, NixOS's modular services\nas JSON, or a systemd unit. --as says which where that cannot be told: config,\nprocess-compose, modular or unit. Each problem is a line of stderr: FILE:LINE: TEXT.\nUnits are checked with those that are given or lie beside them. In a box, programs,\naccounts and units that it lacks are problems too.", check},
+		"gpu": {"[--json]", "show the state of the GPU driver, the reason and the cure", "", showGPU},
+		"tailnet": {"[--json] [peers [--ping] | login [--key-file FILE] | logout]", "show the box's place in its tailnet, or its peers; log it in or out",
+			"peers --ping asks each peer how far it is. login shows a URL and waits until somebody\nhas opened it; --key-file has a key in it, - for stdin. Only root logs in and out.", tailnet},
 		"boot": {"[COMMAND...]", "be the init of a container whose PID 1 is another program;\ndoes nothing where an init runs already", "", bootHere},
 		"systemctl": {"VERB [NAME...]", "be systemctl, for programs and people that want it;\nthe same as this program by the name of systemctl",
 			systemctlHelp, systemctl},
 		"completion": {"bash|zsh|fish", "print the shell's completion of init",
 			"bash: source <(init completion bash). zsh: source <(init completion zsh), after compinit.\nfish: init completion fish | source.", completion},
 		"version": {"", "print the version", "", func([]string) int { fmt.Println(version); return 0 }},
-		"help":    {"[VERB]", "show this, or the help of one verb", "", help},
+		"run": {"[--] COMMAND...", "run a command that reaches the tailnet as if the box had a device for it",
+			"Without a device for the tailnet, what the command and its children connect to in\n100.64.0.0/10 goes there; datagrams (UDP, ping) to it fail. sudo and the like do not\n" +
+				"work within. The exit code is the command's; 126 where it cannot be executed, 127\nwhere it is not found, 1 where it cannot be watched. Only root may do this.", runTransparent},
+		"help": {"[VERB]", "show this, or the help of one verb", "", help},
 	}
 }
 
@@ -114,6 +119,12 @@ func client(args []string) int {
 	}
 	if name == boot.ExporterVerb && len(args) == 2 {
 		return runExporter(args[1])
+	}
+	if name == boot.TailnetVerb && len(args) == 2 && args[1] == boot.TailnetServe {
+		return runTailnet()
+	}
+	if name == boot.NixVerb && len(args) == 1 {
+		return loadNixDatabase()
 	}
 	v, ok := verbs[name]
 	if !ok || name != args[0] && name != "help" && name != "version" {

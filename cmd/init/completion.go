@@ -70,6 +70,11 @@ func candidates(words []string) []string {
 		return append(serviceNames(before[1:]), filesWanted)
 	case "check", "boot":
 		return []string{filesWanted}
+	case "tailnet":
+		if before[len(before)-1] == "--key-file" {
+			return []string{filesWanted}
+		}
+		return tailnetWords
 	case "completion":
 		return []string{"bash", "zsh", "fish"}
 	case "help":

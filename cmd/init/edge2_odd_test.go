@@ -25,16 +25,18 @@ func TestEdge22_OddRoots(t *testing.T) {
 		args   []string
 		socket string
 	}{
-		"no proc":                     {[]string{"-rm", "/proc"}, run},
-		"no proc and it stays so":     {append([]string{"-rm", "/proc"}, unprivileged("")...), run},
-		"no dev-null and no dev-tty":  {[]string{"-rm", "/dev/null", "-rm", "/dev/tty"}, run},
-		"nor can they be made":        {append([]string{"-rm", "/dev/null", "-rm", "/dev/tty"}, unprivileged("")...), run},
-		"no run":                      {[]string{"-rm", "/run"}, run},
-		"run is noexec":               {[]string{"-exec", "/bin/sh", "-c", "mount -t tmpfs -o noexec,nosuid,nodev tmpfs /run && exec /init"}, run},
-		"read-only":                   {[]string{"-ro"}, run},
-		"read-only and it stays so":   {append([]string{"-ro"}, unprivileged("")...), shm},
-		"read-only but tmp":           {append([]string{"-ro"}, unprivileged("mount -t tmpfs tmpfs /tmp; ")...), tmp},
-		"read-only and nothing else":  {append([]string{"-ro"}, unprivileged("mount -o remount,ro /dev/shm; ")...), nobody},
+		"no proc":                    {[]string{"-rm", "/proc"}, run},
+		"no proc and it stays so":    {append([]string{"-rm", "/proc"}, unprivileged("")...), run},
+		"no dev-null and no dev-tty": {[]string{"-rm", "/dev/null", "-rm", "/dev/tty"}, run},
+		"nor can they be made":       {append([]string{"-rm", "/dev/null", "-rm", "/dev/tty"}, unprivileged("")...), run},
+		"no run":                     {[]string{"-rm", "/run"}, run},
+		"run is noexec":              {[]string{"-exec", "/bin/sh", "-c", "mount -t tmpfs -o noexec,nosuid,nodev tmpfs /run && exec /init"}, run},
+		"read-only":                  {[]string{"-ro"}, run},
+		"read-only and it stays so":  {append([]string{"-ro"}, unprivileged("")...), shm},
+		"read-only but tmp":          {append([]string{"-ro"}, unprivileged("mount -t tmpfs tmpfs /tmp; ")...), tmp},
+		"read-only and nothing else": {append([]string{"-ro"}, unprivileged("mount -o remount,ro /dev/shm; ")...), nobody},
+		"a dead socket in a run that is read-only": {unprivileged(`mount -t tmpfs tmpfs /run; mkdir /run/nix2vast
+			perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && bind(S, sockaddr_un("/run/nix2vast/control.sock")) or die $!'; mount -o remount,ro /run; `), tmp},
 		"a file for a run":            {[]string{"-exec", "/bin/sh", "-c", "rm -rf /run && echo >/run && exec /init"}, tmp},
 		"hidepid=2 and no privileges": {[]string{"-exec", "/bin/sh", "-c", "mount -o remount,hidepid=2 /proc && exec setpriv --reuid 12345 --regid 12345 --clear-groups --bounding-set -all --inh-caps -all /init"}, tmp},
 		"hidepid=2 with capabilities": {[]string{"-exec", "/bin/sh", "-c", "mount -o remount,hidepid=2 /proc && exec /init"}, run},

@@ -161,7 +161,10 @@ func TestEdge29_Panic(t *testing.T) {
 		"exec":   {"ExecStart": []string{"sleep", "600"}, "Type": "exec", "UMask": "0022"},
 		"probe": {"ExecStart": []string{"sleep", "600"}, "Probe": map[string]any{"Exec": []string{"true"}},
 			"Liveness": map[string]any{"Exec": []string{"true"}, "PeriodSec": "20ms"}},
-		"file": {"ExecStart": []string{"sh", "-c", "echo text; exec sleep 600"}, "LogLocation": "/var/log/edge.log"},
+		"asked": {"ExecStart": []string{"sleep", "600"}, "Tailnet": "transparent"},
+		// As a service, the client waits beside the others for who takes its filter.
+		"filtered": {"ExecStart": []string{"/panicking", "run", "--", "sleep", "600"}},
+		"file":     {"ExecStart": []string{"sh", "-c", "echo text; exec sleep 600"}, "LogLocation": "/var/log/edge.log"},
 	}
 	for n := range 40 { // more than one goroutine reads
 		services[fmt.Sprintf("more-%d", n)] = map[string]any{"ExecStart": []string{"true"}, "Disabled": true}
@@ -173,7 +176,7 @@ func TestEdge29_Panic(t *testing.T) {
 			if err := os.WriteFile(place, []byte(r.place), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			b := startOddBox(t, services, "-put", "/panic="+place, "-put", "/panicking="+program, "-exec", "/panicking")
+			b := startOddBox(t, services, "-e", "TS_HOSTNAME=box", "-put", "/panic="+place, "-put", "/panicking="+program, "-exec", "/panicking")
 			if r.last {
 				b.booted()
 			}

@@ -179,8 +179,3 @@ func TestEdge13_ClockJumps(t *testing.T) {
 		})
 	}
 }
-
-func (e *edge) read(file string) string {
-	b, _ := os.ReadFile(e.path(file)) // it may not be there yet
-	return string(b)
-}

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,28 +14,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// crowd leaves PID 1 so many children, which end at one moment: when the last
-// writer of /gate closes it. Each holds /alive open.
-const crowd = `
-	open A, ">", "/alive" or die "alive: $!";
-	open G, "<", "/gate" or die "gate: $!";
-	for (1 .. 10_000) {
-		defined(my $pid = fork) or die "fork: $!";
-		next if $pid;
-		sysread G, my $nothing, 1;
-		kill KILL => $$; # exit would take each of its pages apart
-	}`
+// crowd is the option of a box that has the program of testdata/crowd.c as /crowd.
+func crowd(t *testing.T) []string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "crowd")
+	if out, err := exec.Command("cc", "-O2", "-Wall", "-Werror", "-static", "-o", file, "testdata/crowd.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return []string{"-put", "/crowd=" + file}
+}
 
 // Ten thousand children end at one moment, and sixteen services with them, of
 // which each has an exit code of its own. The kernel sends one SIGCHLD for many.
 func TestEdge01_TenThousandExitAtOnce(t *testing.T) {
-	list := services{program("crowd", []string{`"Type": "oneshot"`, `"KillMode": "process"`, `"Disabled": true`}, "perl", "-e", crowd)}
+	list := services{program("crowd", []string{`"Type": "oneshot"`, `"KillMode": "process"`, `"Disabled": true`}, "/crowd", "/gate"),
+		program("floor", []string{`"Type": "oneshot"`, `"Disabled": true`}, "/crowd", "/floor", "collect")}
 	for n := 1; n <= 16; n++ {
 		list = append(list, script(fmt.Sprint("code", n), fmt.Sprintf("exec </gate; echo armed; read -r x; exit %d", n), `"Restart": "no"`, `"Disabled": true`))
 	}
-	e := startEdge(t, list)
+	e := startEdge(t, list, crowd(t)...)
 	e.says("init | ready after")
 	gate, alive := e.fifo("/gate"), e.fifo("/alive")
+	floor, floorCost := e.floor()
 	for n := 1; n <= 16; n++ {
 		e.init("start", fmt.Sprint("code", n))
 	}
@@ -49,11 +52,11 @@ func TestEdge01_TenThousandExitAtOnce(t *testing.T) {
 		t.Fatalf("PID 1 has %d children", n)
 	}
 
+	began := time.Now()
 	gate.Close()
 	if _, err := io.ReadAll(reader); err != nil { // all have ended
 		t.Fatal(err)
 	}
-	ended := time.Now()
 	for n := 1; n <= 16; n++ {
 		name := fmt.Sprint("code", n)
 		if s := e.waits(name, "failed", func(s service) bool { return s.State == "failed" }); s.ExitCode != n {
@@ -63,19 +66,45 @@ func TestEdge01_TenThousandExitAtOnce(t *testing.T) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for len(e.list()) > 1 { // sshd
-		if time.Since(ended) > 20*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatalf("%d children are left", len(e.list()))
 		}
 		<-tick.C
 	}
-	took, cost := time.Since(ended), e.processor()-used
-	t.Logf("the backlog was gone after %v, with %v of the processor", took, cost)
-	if cost > 4*time.Second || took > 2*time.Second {
-		t.Errorf("the backlog was gone after %v, with %v of the processor", took, cost)
+	took, cost := time.Since(began), e.processor()-used
+	text := fmt.Sprintf("all were gone after %v, with %v of the processor; a loop of wait took %v and %v", took, cost, floor, floorCost)
+	t.Log(text)
+	// The floor was taken a moment ago, and the machine may have more to do by now. What a guest is
+	// said to use of a processor includes what its host took of it meanwhile, so the floor's time
+	// bounds that too.
+	if took > 4*floor+5*time.Second || cost > 3*max(floor, floorCost)+time.Second {
+		t.Error(text)
 	}
 	if n := e.status().Orphans - before.Orphans; n < 10_000 { // sshd leaves some too
 		t.Errorf("%d orphans are counted", n)
 	}
+}
+
+// floor is how long as many children take to end and to be collected by a parent that
+// does nothing else, on this machine as busy as it is now, and what that parent uses
+// of the processor.
+func (e *edge) floor() (took, cost time.Duration) {
+	e.t.Helper()
+	gate := e.fifo("/floor")
+	e.inside("sh", "-c", "/init start floor >/dev/null 2>&1 &")
+	e.says("floor | forked")
+	began := time.Now()
+	gate.Close()
+	e.says("floor | collected ")
+	took = time.Since(began)
+	e.waits("floor", "done", func(s service) bool { return s.State == "done" })
+	_, text, _ := strings.Cut(e.String(), "floor | collected ")
+	text, _, _ = strings.Cut(text, "\n")
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return took, time.Duration(seconds * float64(time.Second))
 }
 
 // fifo makes a named pipe in the box, and is open for reading and writing.
@@ -102,22 +131,33 @@ func (f *foreground) list() []string {
 	return strings.Fields(string(b))
 }
 
-// forks makes ten thousand orphans, one after the other.
-const forks = `
-	for (1 .. 10_000) {
-		defined(my $pid = fork) or die "fork: $!";
-		if ($pid) { waitpid $pid, 0; next }
-		defined(fork) or die "fork: $!";
-		kill KILL => $$;
-	}`
-
+// Ten thousand orphans come and end, one after the other.
 func TestEdge02_TenThousandDoubleForks(t *testing.T) {
-	e := startEdge(t, services{program("forks", []string{`"Type": "oneshot"`, `"KillMode": "process"`, `"Disabled": true`}, "perl", "-e", forks)})
+	e := startEdge(t, services{program("forks", []string{`"Type": "oneshot"`, `"KillMode": "process"`, `"Disabled": true`}, "/crowd")}, crowd(t)...)
 	e.says("init | ready after")
+	// On a machine that is busy PID 1 may wait for a processor: the best of three counts.
+	// Who does not collect them at once has thousands each time.
+	var most int
+	var took time.Duration
+	for round := range 3 {
+		if most, took = e.doubleForks(); most <= 1000 && took <= time.Second {
+			return
+		}
+		t.Logf("round %d: %d children at most; the last was gone after %v", round, most, took)
+	}
+	t.Errorf("there were %d children at a time, and the last was gone after %v", most, took)
+}
+
+// doubleForks runs the service forks: the most children that PID 1 had at a time, and how
+// long after the end of the service the last of them was gone.
+func (e *edge) doubleForks() (most int, took time.Duration) {
+	e.t.Helper()
 	before := e.status().Orphans
-	done := make(chan string, 1)
-	go func() { done <- e.init("start", "forks") }()
-	most := 0
+	done := make(chan error, 1)
+	go func() {
+		_, err := e.run("/init", "start", "forks")
+		done <- err
+	}()
 	var ended time.Time
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -125,22 +165,19 @@ func TestEdge02_TenThousandDoubleForks(t *testing.T) {
 		n = len(e.list())
 		most = max(most, n)
 		select {
-		case text := <-done:
-			if ended = time.Now(); text != "forks: done\n" {
-				t.Fatal(text)
+		case err := <-done:
+			if ended = time.Now(); err != nil {
+				e.t.Fatal(err)
 			}
 		default:
 		}
 		if !ended.IsZero() && time.Since(ended) > 5*time.Second {
-			t.Fatalf("5 s after the end %d children are left", n)
+			e.t.Fatalf("5 s after the end %d children are left", n)
 		}
 	}
-	took := time.Since(ended)
-	t.Logf("%d children at most; the last was gone after %v", most, took)
-	if most > 150 || took > 2*time.Second {
-		t.Errorf("there were %d children at a time, and the last was gone after %v", most, took)
-	}
+	took = time.Since(ended)
 	if n := e.status().Orphans - before; n < 10_000 { // sshd leaves some too
-		t.Errorf("%d orphans are counted", n)
+		e.t.Errorf("%d orphans are counted", n)
 	}
+	return most, took
 }

@@ -203,8 +203,8 @@ func TestEdge12_OutOfMemory(t *testing.T) {
 	if want := (service{State: "failed", Note: "killed by SIGKILL (out of memory)", Result: "oom-kill", ExitCode: 137}); s != want {
 		t.Errorf("hog is %+v, want %+v", s, want)
 	}
-	if own, its := e.oomScore(e.cmd.Process.Pid), e.oomScore(e.outside(first.Pid)); its != own+100 {
-		t.Errorf("oom_score_adj of PID 1 is %d, of a service %d", own, its)
+	if own, its := e.oomScore(e.cmd.Process.Pid), e.oomScore(e.outside(first.Pid)); its != own+500 {
+		t.Errorf("oom_score_adj of PID 1 is %d, of a service %d, in 128 MiB", own, its)
 	}
 	kills := group.kills()
 	e.init("start", "crowd")

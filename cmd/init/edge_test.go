@@ -94,6 +94,15 @@ func (e *edge) init(args ...string) string {
 // inside runs a command in the box, which has to end well.
 func (e *edge) inside(args ...string) string {
 	e.t.Helper()
+	out, err := e.run(args...)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return out
+}
+
+// run is inside for a goroutine of a test, which must not end the test.
+func (e *edge) run(args ...string) (string, error) {
 	enter := []string{"-t", strconv.Itoa(e.cmd.Process.Pid), "-m", "-p", "-n", "-i", "-u", "-r", "-w"}
 	if os.Getuid() != 0 {
 		enter = append(enter, "-U", "--preserve-credentials")
@@ -101,9 +110,9 @@ func (e *edge) inside(args ...string) string {
 	enter = append(enter, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 	out, err := exec.Command("nsenter", append(enter, args...)...).CombinedOutput()
 	if err != nil {
-		e.t.Fatalf("%q in the box: %v: %s\nthe box printed:\n%s", args, err, out, e)
+		return "", fmt.Errorf("%q in the box: %w: %s\nthe box printed:\n%s", args, err, out, e)
 	}
-	return string(out)
+	return string(out), nil
 }
 
 // status is init status --json, run in the box.
@@ -196,4 +205,10 @@ func (e *edge) outside(pid int) int {
 	}
 	e.t.Fatalf("PID 1 has no child %d", pid)
 	return 0
+}
+
+// read is what a file of the box holds; nothing as long as there is none.
+func (e *edge) read(file string) string {
+	b, _ := os.ReadFile(e.path(file)) // it may not be there yet
+	return string(b)
 }

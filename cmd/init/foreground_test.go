@@ -297,8 +297,9 @@ func TestForegroundPipeline(t *testing.T) {
 	f.send(unix.SIGTERM)
 	f.code()
 	for n := 1; n <= 4; n++ {
-		if strings.Count(f.String(), fmt.Sprintf("%d dies\n", n)) != 1 {
-			t.Errorf("part %d did not get one TERM:\n%s", n, f)
+		// Twice where it is slower to end than the shell: what that leaves behind gets another.
+		if !strings.Contains(f.String(), fmt.Sprintf("%d dies\n", n)) {
+			t.Errorf("part %d did not get a TERM:\n%s", n, f)
 		}
 	}
 }

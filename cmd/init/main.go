@@ -27,7 +27,9 @@
 //	init disable [--now=false] NAME...
 //	init cat NAME...                                       a definition, as a unit file
 //	init check [--as KIND] FILE...                         check definitions of any kind
+//	init run [--] COMMAND...                               run a command in the tailnet, without a device for that
 //	init gpu [--json]                                      the driver: state, reason and cure
+//	init tailnet [peers|login|logout]                      the box's place in its tailnet; its peers; in or out
 //	init boot [COMMAND...]                                 be the init of a container whose PID 1 is another
 //	init systemctl VERB [NAME...]                          be systemctl, as this program is by that name
 //	init completion bash|zsh|fish
@@ -39,7 +41,8 @@
 //
 // # Environment
 //
-//	ROOT_PASSWORD          root's password; only with it does sshd accept passwords
+//	ROOT_PASSWORD          root's password; only with it, or one that the image brings, does
+//	                       sshd accept passwords
 //	SSH_PUBLIC_KEYS        keys that may log in as root; also SSH_PUBLIC_KEY,
 //	                       PUBLIC_KEY, SSH_PUBKEY, AUTHORIZED_KEYS; all are joined
 //	…_FILE                 of each of the above: read the value from a file
@@ -47,13 +50,34 @@
 //	NIX2VAST_GPU           auto (default), require (degraded without), off
 //	NIX2VAST_GPU_WAIT      how long to wait for a driver that is half injected; default 10s
 //	NIX2VAST_GLIBC_CACHE   0: leave the library cache of the image's glibc alone
+//	NIX2VAST_GPU_DIRS      further directories of the driver's libraries, in front of the known ones: /opt/a:/opt/b
 //	NIX2VAST_STOP_TIMEOUT  what all services together get to stop; default 9s
+//	NIX2VAST_SIGNALS       what the main command gets in the place of signals: TERM:QUIT,HUP:0; 0 for none
+//	NIX2VAST_SIGNAL_SCOPE  group (default), process: signals are for the main command alone, not for its group
 //	NIX2VAST_LOG           text (default) or json
+//	NIX2VAST_LOG_DIR       where the logs of services are written; default /var/log/nix2vast
+//	NIX2VAST_SOCKET        where init answers; default /run/nix2vast/control.sock, where else a link to it is
+//	NIX2VAST_ON_EXIT       keep (default); exit: the container ends once all services but init's own have ended for good
 //	NIX2VAST_METRICS_ADDR  where Prometheus gets metrics, such as :9400; off by default
+//	TAILSCALE_AUTHKEY      the key that joins a tailnet, or file:PATH; also TS_AUTHKEY, TS_AUTH_KEY,
+//	                       TAILSCALE_AUTH_KEY, and …_FILE of each
+//	NIX2VAST_TAILNET       auto (default), require (degraded outside its tailnet), off
+//	TS_…                   the others of Tailscale's own container; the README lists them
+//
+// # Hooks
+//
+// Of the services that the options hooks of an image come to, init knows two by name.
+// The other services of the image, those of unit files too, start after hook-pre-services
+// has ended, well or not; "init stop hook-pre-services" ends one that does not. Init's
+// own, the other hooks, home and the main command do not wait. hook-post-ready, which is
+// Disabled, is started when the boot has ended, ready or degraded; the boot does not
+// wait for it, and no service can. One of the config that is Before gpu, as
+// hook-pre-gpu is, comes before the driver is looked at.
 //
 // # Exit codes
 //
 // As PID 1: the main command's, or that of the essential service which ended;
+// with NIX2VAST_ON_EXIT=exit that of the first service that failed, or 0;
 // 0 after a stop that was asked for; 143 if that came before anything was
 // started; 78 for an image whose config cannot be read.
 //
@@ -114,6 +138,7 @@ const (
 
 // bootContainer is the life of the container.
 func bootContainer(command []string) int {
+	boot.WarmUp()
 	signals, child := boot.CatchSignals()
 	boot.LimitCPU()
 	if len(command) > 0 && command[0] == "--" {
@@ -135,6 +160,7 @@ func bootContainer(command []string) int {
 // supervise is the life of a PID 1 that takes no boot step: --supervise FILE
 // [--run DIR] runs the services of a config file, and leaves the rest alone.
 func supervise(args []string) int {
+	boot.WarmUp()
 	signals, child := boot.CatchSignals()
 	boot.LimitCPU()
 	dir := "/"

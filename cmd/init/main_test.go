@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "stopwatch" {
 		stopwatch(os.Args[2:])
 	}
+	if len(os.Args) > 1 && os.Args[1] == "carrier" {
+		carrierMain(len(os.Args) > 2)
+	}
 	if os.Getenv("INIT_UNDER_TEST") == "" {
 		dir, err := os.MkdirTemp("", "init-under-test")
 		if err != nil {
@@ -40,17 +43,19 @@ func TestMain(m *testing.M) {
 // buildInit builds init in dir as make does, with the programs inside it, and as
 // it is without them, plain.
 func buildInit(dir string) string {
-	exporter, file, overlay := filepath.Join(dir, "exporter"), filepath.Join(dir, "init"), filepath.Join(dir, "embed.json")
-	inside, err := filepath.Abs("programs/exporter")
+	exporter, tailnet := filepath.Join(dir, "exporter"), filepath.Join(dir, "tailnet")
+	file, overlay := filepath.Join(dir, "init"), filepath.Join(dir, "embed.json")
+	inside, err := filepath.Abs("programs")
 	if err != nil {
 		panic(err)
 	}
-	replace := fmt.Sprintf(`{"Replace": {%q: %q}}`, inside, exporter)
+	replace := fmt.Sprintf(`{"Replace": {%q: %q, %q: %q}}`, inside+"/exporter", exporter, inside+"/tailnet", tailnet)
 	if err := os.WriteFile(overlay, []byte(replace), 0o644); err != nil {
 		panic(err)
 	}
 	for _, args := range [][]string{
 		{"-o", exporter, "../exporter"},
+		{"-o", tailnet, "../tailnet"},
 		{"-o", filepath.Join(dir, "plain"), "."},
 		{"-tags", "embed", "-overlay", overlay, "-o", file, "."},
 	} {
@@ -68,6 +73,11 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("INIT_UNDER_TEST", os.Getenv("INIT_UNDER_TEST"))
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			e.Setenv("SELF", self)
 			e.Setenv("BUILT", filepath.Dir(os.Getenv("INIT_UNDER_TEST")))
 			return os.Symlink(os.Getenv("INIT_UNDER_TEST"), filepath.Join(e.WorkDir, "init"))
 		},

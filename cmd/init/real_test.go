@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,8 +34,23 @@ func TestRealServices(t *testing.T) {
 			e.Setenv("PG", filepath.Base(filepath.Dir(filepath.Dir(versions[len(versions)-1]))))
 			e.Setenv("CAPABILITIES", "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,"+
 				"+net_bind_service,+sys_chroot,+mknod,+audit_write,+setfcap")
-			return nil
+			e.Setenv("S", "/nix/store/00000000000000000000000000000000") // as ../../services/testdata has it
+			return putOwn(e.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"inbox": inBox, "term": term},
 	})
+}
+
+// putOwn writes what our own nginx evaluates to, as the config of a box.
+func putOwn(dir string) error {
+	conf, err := os.ReadFile("../../services/testdata/nginx.conf")
+	if err != nil {
+		return err
+	}
+	project, err := os.ReadFile("../../services/testdata/nginx.json")
+	if err != nil {
+		return err
+	}
+	config := fmt.Sprintf(`{"version": 1, "processCompose": %s}`, project)
+	return errors.Join(os.WriteFile(filepath.Join(dir, "own.conf"), conf, 0o644), os.WriteFile(filepath.Join(dir, "own.json"), []byte(config), 0o644))
 }

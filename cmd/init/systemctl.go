@@ -11,9 +11,9 @@ import (
 )
 
 const systemctlHelp = "It answers start, stop, restart, try-restart, reload, reload-or-restart, kill, status,\n" +
-	"show, cat, is-active, is-failed, is-enabled, enable, disable, reset-failed, list-units,\n" +
-	"list-unit-files, daemon-reload and is-system-running, with the exit codes of systemctl(1).\n" +
-	"There is one manager, --system, and every unit is a service."
+	"show, cat, is-active, is-failed, is-enabled, enable, disable, mask, unmask, reset-failed,\n" +
+	"list-units, list-unit-files, daemon-reload and is-system-running, with the exit codes of\n" +
+	"systemctl(1). There is one manager, --system, and every unit is a service."
 
 // Exit codes of systemctl(1), which are those of LSB.
 const (
@@ -31,7 +31,7 @@ type unitCall struct {
 	verb  string
 	names []string // as given
 
-	now, quiet, noBlock, all, plain, noLegend, value bool
+	now, quiet, noBlock, all, plain, noLegend, value, failed bool
 
 	properties []string
 	types      []string
@@ -44,7 +44,7 @@ type unitCall struct {
 func (c *unitCall) unitFlags() map[string]*bool {
 	return map[string]*bool{
 		"now": &c.now, "quiet": &c.quiet, "q": &c.quiet, "no-block": &c.noBlock, "all": &c.all, "a": &c.all,
-		"plain": &c.plain, "no-legend": &c.noLegend, "value": &c.value,
+		"plain": &c.plain, "no-legend": &c.noLegend, "value": &c.value, "failed": &c.failed,
 		"no-pager": nil, "no-ask-password": nil, "system": nil, "full": nil, "l": nil, "force": nil, "f": nil,
 		"no-wall": nil, "wait": nil, "no-warn": nil, "show-transaction": nil, "no-reload": nil, "recursive": nil, "r": nil,
 	}
@@ -162,6 +162,7 @@ func unitVerbs() map[string]func(unitCall) int {
 		"try-reload-or-restart": tryUnits, "kill": killUnits, "cat": catUnits,
 		"is-active": isActive, "is-failed": isFailed, "is-enabled": isEnabled,
 		"enable": enableUnits, "reenable": enableUnits, "disable": disableUnits,
+		"mask": maskUnits, "unmask": unmaskUnits,
 	}
 }
 
@@ -269,6 +270,9 @@ func (c unitCall) refuse(name string, u boot.Unit) int {
 	case state == "masked" && verb != "stop":
 		c.fail("Failed to %s %s: Unit %s is masked.", c.verb, name, name)
 		return lsbFailure
+	case state == "error" && !strings.HasSuffix(name, ".service"): // of a kind that is not supported
+		c.fail("Failed to %s %s", c.verb, u.Get("LoadError"))
+		return lsbNotConfig
 	case state == "error":
 		c.fail("Failed to %s %s: Unit %s has a bad unit file setting:\n%s", c.verb, name, name, u.Get("LoadError"))
 		return lsbNotConfig

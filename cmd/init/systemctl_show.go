@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -100,7 +99,7 @@ func enableUnits(c unitCall) int {
 		return 0
 	}
 	result, err := here.Enable(background, names, files, c.now, !c.noBlock)
-	return c.enabled("enable", result, err)
+	return c.enabled("enable", "enable", result, err)
 }
 
 func withVerb(c unitCall, verb string) unitCall {
@@ -119,28 +118,7 @@ func disableUnits(c unitCall) int {
 		}
 	}
 	result, err := here.Disable(background, c.names, c.now, !c.noBlock)
-	return c.enabled("disable", result, err)
-}
-
-func (c unitCall) enabled(verb string, result boot.Enabled, err error) int {
-	if err != nil {
-		c.fail("Failed to %s unit: %v", verb, err)
-		var refusal *boot.RefusalError
-		if errors.As(err, &refusal) && refusal.Code == 403 {
-			return lsbNoPermission
-		}
-		return lsbFailure
-	}
-	for _, change := range result.Changes {
-		if !c.quiet {
-			fmt.Fprintln(os.Stderr, change)
-		}
-	}
-	if !c.noBlock && !result.Services.Good(verb) {
-		fmt.Fprint(os.Stderr, result.Services)
-		return lsbFailure
-	}
-	return 0
+	return c.enabled("disable", "disable", result, err)
 }
 
 func daemonReload(c unitCall) int {
@@ -228,7 +206,7 @@ func statusUnits(c unitCall) int {
 			c.fail("Unit %s could not be found.", unitName(c.names[i]))
 			code = lsbUnknown
 			continue
-		case u.Get("ActiveState") != "active" && code == 0:
+		case u.Get("ActiveState") != "active" && u.Get("ActiveState") != "reloading" && code == 0:
 			code = lsbNotRunning
 		}
 		printUnit(u)
@@ -243,10 +221,12 @@ func statusUnits(c unitCall) int {
 }
 
 func printUnit(u boot.Unit) {
-	mark := map[string]string{"active": "●", "failed": "×", "activating": "●", "deactivating": "●"}[u.Get("ActiveState")]
+	mark := map[string]string{"active": "●", "reloading": "↻", "failed": "×", "activating": "●", "deactivating": "●"}[u.Get("ActiveState")]
 	fmt.Println(strings.TrimSuffix(cmp.Or(mark, "○")+" "+u.Get("Id")+" - "+u.Get("Description"), " - "))
 	loaded := u.Get("LoadState")
-	if file := u.Get("FragmentPath"); file != "" {
+	if loaded == "masked" {
+		loaded += " (Reason: Unit " + u.Get("Id") + " is masked.)"
+	} else if file := u.Get("FragmentPath"); file != "" {
 		loaded += " (" + file + "; " + u.Get("UnitFileState") + ")"
 	} else if state := u.Get("UnitFileState"); state != "" {
 		loaded += " (" + state + ")"
@@ -261,6 +241,7 @@ func printUnit(u boot.Unit) {
 	for _, line := range [][2]string{
 		{"Loaded", loaded}, {"Active", activity}, {"Error", u.Get("LoadError")},
 		{"Main PID", strings.TrimPrefix(u.Get("MainPID"), "0")}, {"Status", u.Get("StatusText")},
+		{"Note", u.Get("X-Nix2vast-Note")},
 	} {
 		if line[1] != "" {
 			fmt.Printf("%11s: %s\n", line[0], line[1])
@@ -269,11 +250,18 @@ func printUnit(u boot.Unit) {
 }
 
 // listed are the units that list-units and list-unit-files are about.
-func (c unitCall) listed() ([]boot.Unit, error) {
+func (c *unitCall) listed() ([]boot.Unit, error) {
 	if len(c.types) > 0 && !slices.Contains(c.types, "service") {
 		return nil, nil
 	}
-	list, err := here.Units(background, nil)
+	if c.failed {
+		c.states = append(c.states, "failed")
+	}
+	ask := func() ([]boot.Unit, error) { return here.Units(background, nil) }
+	if c.verb == "list-unit-files" {
+		ask = func() ([]boot.Unit, error) { return here.UnitFiles(background) }
+	}
+	list, err := ask()
 	return slices.DeleteFunc(list, func(u boot.Unit) bool {
 		matches := func(pattern string) bool {
 			ok, err := path.Match(pattern, u.Get("Id"))

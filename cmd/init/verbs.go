@@ -284,19 +284,22 @@ func check(args []string) int {
 	if kind != "" && !boot.Kind(kind).Known() {
 		return usage("check: --as %s is none of %s", kind, boot.KindNames())
 	}
+	var list []boot.Checked
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			code = fail(fmt.Errorf("reading the definitions: %w", err))
 			continue
 		}
-		good, text := boot.CheckFile("/", file, b, boot.Kind(kind))
-		if !good {
-			fmt.Fprint(os.Stderr, text)
-			code = 1
-			continue
-		}
-		fmt.Print(text)
+		list = append(list, boot.Checked{File: file, Text: b, Kind: boot.Kind(kind)})
 	}
+	boot.CheckFiles("/", list, func(good bool, text string) {
+		if good {
+			fmt.Print(text)
+			return
+		}
+		fmt.Fprint(os.Stderr, text)
+		code = 1
+	})
 	return code
 }
