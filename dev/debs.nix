@@ -1,8 +1,7 @@
 # A package set for the demo and the tests, where neither nixpkgs nor a binary
 # cache can be reached: real store paths with real references, made from
 # Debian's own .deb files (debs.sh). Packages have their names in nixpkgs, and
-# the few functions that ../image calls are here too, so that either set builds
-# an image.
+# what ../image asks of stdenv is here too, so that either set makes an image.
 { debs, system ? builtins.currentSystem }:
 let
   inherit (builtins) attrNames concatMap elem elemAt filter head listToAttrs map mapAttrs match replaceStrings;
@@ -52,13 +51,4 @@ packages // {
     hostPlatform = { inherit system; go = { inherit (platform) GOARCH; }; };
     cc = { bintools.dynamicLinker = loader; cc.lib = packages.gcc-lib; };
   };
-
-  # bash would become the last command of the script. Nix kills a builder that
-  # has closed its output, and GNU's programs do that a moment before they exit.
-  runCommand = name: environment: script: derivation ({
-    inherit name system;
-    builder = "${packages.bash}/bin/bash";
-    args = [ "-euc" "${script}\n:" ];
-    PATH = builtins.concatStringsSep ":" (map (p: "${p}/bin") (with packages; [ coreutils findutils gnugrep gnused gnutar ]));
-  } // environment);
 }

@@ -1,21 +1,23 @@
 #!/bin/sh
-# Fetches what dev/debs.nix makes packages of: the .deb files that dev/packages
-# names and the shared libraries that those need, in whatever version this
-# machine's apt offers, with an index of them for Nix.
+# Fetches what dev/debs.nix makes packages of: the .deb files that a list names
+# (dev/packages, if none is given) and the shared libraries that those need, in
+# whatever version this machine's apt offers, with an index of them for Nix.
 #
-# Usage: dev/debs.sh [--check] FOLDER
+# Usage: dev/debs.sh [--check] FOLDER [LIST]
 #
 # With --check it only says, by its exit status, whether all of it is there.
 #
 # shellcheck disable=SC2086 # lists of words are meant to be split
 set -eu
 
-list=$(realpath "$(dirname "$0")/packages")
+default=$(dirname "$0")/packages
 fetched() { [ -n "$(find "$1/index.json" -newer "$list" 2>/dev/null)" ]; }
 if [ "$1" = --check ]; then
+	list=$(realpath "${3:-$default}")
 	fetched "$2"
 	exit
 fi
+list=$(realpath "${2:-$default}")
 if fetched "$1"; then
 	exit 0
 fi
@@ -75,7 +77,10 @@ if [ -n "$missing" ]; then
 	apt-get download -qq -o APT::Sandbox::User=root $missing
 fi
 mkdir -p busybox
-dpkg-deb --fsys-tarfile busybox-static_*.deb | tar -xC busybox ./bin/busybox
+dpkg-deb --fsys-tarfile busybox-static_*.deb | tar -xO --wildcards '*/bin/busybox' >busybox/program
+chmod 755 busybox/program
+mkdir -p busybox/bin
+mv busybox/program busybox/bin/busybox
 
 {
 	wanted | sed 's/^/package /'

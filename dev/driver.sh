@@ -34,8 +34,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")/build/driver
 
 say() { echo "driver: $*" >&2; }
-die() { say "$*"; exit 1; }
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+# shellcheck source=dev/apt.sh
+. "$here/apt.sh"
 
 # need COMMAND PACKAGE… installs the packages when the command is missing.
 need() {
@@ -62,44 +62,11 @@ build_toolkit() {
 	echo "$toolkit" >"$top/bin/version"
 }
 
-# mirror prints the address from which the machine's own apt takes Debian.
-mirror() {
-	# shellcheck disable=SC2016 # apt-get expands them
-	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-		awk '$2 !~ /[-\/]/ && $3 == "main" { print $1; exit }'
-}
-
-# apt_private writes a configuration under which apt-get sees the component
-# non-free of that mirror, and touches no state of the machine.
-apt_private() {
-	mirror=$(mirror)
-	if [ -z "$mirror" ]; then # apt knows its sources only once it has their lists
-		as_root apt-get -o DPkg::Lock::Timeout=300 -qq update >&2
-		mirror=$(mirror)
-	fi
-	[ -n "$mirror" ] || die "apt has no source of Debian packages to take the mirror from"
-	mkdir -p "$top/apt/lists/partial" "$top/apt/archives/partial"
-	for release in "$suite_535" "$suite_550"; do
-		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $release non-free"
-	done >"$top/apt/sources.list"
-	cat >"$top/apt/apt.conf" <<-EOF
-		Dir::Etc::SourceList "$top/apt/sources.list";
-		Dir::Etc::SourceParts "-";
-		Dir::State::Lists "$top/apt/lists";
-		Dir::Cache "$top/apt";
-		APT::Sandbox::User "root";
-		Acquire::Languages "none";
-		Acquire::Retries "3";
-		#clear APT::Update::Post-Invoke;
-		#clear APT::Update::Post-Invoke-Success;
-	EOF
-}
-
 # fetch BRANCH SUITE PACKAGE… downloads the packages into $top/BRANCH/debs.
 fetch() {
 	branch=$1 suite=$2
 	shift 2
-	apt_private
+	apt_private "$top/apt" "$suite_535 non-free" "$suite_550 non-free"
 	APT_CONFIG=$top/apt/apt.conf apt-get -qq update || die "cannot read the package lists of non-free"
 	rm -rf "${top:?}/$branch/debs"
 	mkdir -p "$top/$branch/debs"

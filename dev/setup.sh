@@ -25,6 +25,14 @@ need ps procps
 need ip iproute2
 need file file
 need gcc gcc libc6-dev
+need jq jq
+need strace strace
+need curl curl
+need node nodejs
+need git git
+need nc netcat-openbsd
+need python3 python3
+/usr/bin/python3 -c 'import torch' 2>/dev/null || missing="$missing python3-torch" # gloo, over the tailnet
 need runc runc
 need shellcheck shellcheck
 need zsh zsh
@@ -32,8 +40,10 @@ need fish fish
 need redis-server redis-server
 need nginx nginx-light
 need pg_ctlcluster postgresql
+need docker-registry docker-registry
+need skopeo skopeo
+need podman podman
 if ! docker version >/dev/null 2>&1; then
-	need podman podman
 	if [ "$(id -u)" != 0 ]; then
 		need newuidmap uidmap
 		need slirp4netns slirp4netns
@@ -57,7 +67,8 @@ keep_quiet() {
 	fi
 	new=
 	for service in sshd:openssh-server:ssh redis-server:redis-server:redis-server \
-		nginx:nginx-common:nginx pg_ctlcluster:postgresql-common:postgresql; do
+		nginx:nginx-common:nginx pg_ctlcluster:postgresql-common:postgresql \
+		docker-registry:docker-registry:docker-registry; do
 		command -v "${service%%:*}" >/dev/null || new="$new $service"
 	done
 	"$@"
@@ -79,3 +90,4 @@ if [ -n "$missing" ]; then
 	keep_quiet apt_get install -y --no-install-recommends $missing >/dev/null
 fi
 dev/debs.sh build/debs
+dev/docker.sh build/docker

@@ -20,7 +20,7 @@ done
 # Documentation, what an init system would read, and what Debian's programs look
 # for in places that a store path is not.
 rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/lintian usr/share/bug \
-	usr/share/bash-completion usr/lib/systemd lib/systemd lib64 \
+	usr/share/bash-completion usr/share/fish usr/share/zsh usr/lib/systemd lib/systemd lib64 \
 	"usr/lib/$triplet/gconv" "usr/lib/$triplet/audit" "usr/lib/$triplet/tc"
 
 # merge moves what is in the first folder into the second; the later one wins.
@@ -86,14 +86,16 @@ if [ -z "$interpreter" ]; then
 		"$out/lib/$loader" "$out/bin/ldconfig"
 fi
 
+# A package may keep libraries of its own in a folder below lib.
+own=$(find "$out" -mindepth 3 -maxdepth 3 -path '*/lib/*' -name 'lib*.so' | sed 's,/[^/]*$,,' | sort -u)
 search=$out/lib
-for d in $libraries; do
+for d in $own $libraries; do
 	search=$search:$d
 done
 find "$out" -type f -size +1k -exec grep -lE "^$(printf '\177')ELF" {} + >elf || true
 while read -r f; do
 	case $f in
-	*/"$loader" | */libc.so.6 | */ldconfig) continue ;; # nothing loads them
+	*/"$loader" | */libc.so.6 | */ldconfig | *.a | *.o) continue ;; # nothing loads them
 	esac
 	chmod u+w "$f"
 	set -- --set-rpath "$search"

@@ -56,7 +56,9 @@ def present(names):
     versions = {}
     for name in names:
         program = BIN + "/" + name
-        if name in ("pebble", "process-compose") and not os.path.exists(program):
+        if name == "dinit":
+            program = os.environ.get("DINIT") or "program named by DINIT in the environment"
+        if name in ("pebble", "process-compose", "dinit") and not os.path.exists(program):
             print(f"bench: {name} is left out: there is no {program}", file=sys.stderr)
             continue
         versions[name] = adapter("a_version", name).removeprefix(name + " ")

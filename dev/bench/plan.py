@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 FLOORS = ["floor", "floorgo", "gomain", "gopump"]
-PEERS = ["tini", "dumb-init", "catatonit", "s6", "runit", "supervisord", "pebble", "process-compose"]
+PEERS = ["tini", "dumb-init", "catatonit", "s6", "runit", "supervisord", "pebble", "process-compose", "dinit"]
 OURS = ["init", "init-boot"]
 ADAPTERS = FLOORS + PEERS + OURS
 
@@ -62,7 +62,7 @@ FIGURES = [
     Figure("log, 100 MB, a write a line", "log", 100_000_000, "100", "mb_per_s", "MB/s", 200, True, "gopump"),
 ]
 
-# Measured elsewhere, not here: inits that Debian 12 does not have, each figure as its ratio to the floor of the same
+# Measured elsewhere: inits that Debian 12 does not have, shown where the run has none of its own, each figure as its ratio to the floor of the same
 # run (2 virtual CPUs, Linux 6.18; dinit at commit d7d843b, nitro at f9761d5).
 ELSEWHERE = {
     "dinit": {

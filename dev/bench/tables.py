@@ -123,7 +123,7 @@ def details(results):
                 rows.append(f"| {name} | {text} | {ratio(results.median(figure, name), floor)} |")
         for name, figures in ELSEWHERE.items():
             known = figures.get((figure.test, figure.count, figure.field))
-            if known and figure.mode != "storm" and rows:
+            if known and figure.mode != "storm" and rows and not results.values(figure, name):
                 rows.append(f"| {name}, measured elsewhere | | {known:.2f} × |")
         if rows:
             head = f"**{figure.title}**{', ' + figure.unit if figure.unit else ''}"
