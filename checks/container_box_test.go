@@ -239,7 +239,7 @@ func (c *container) client(program string, args ...string) *exec.Cmd {
 	}
 	options := []string{"-F", "none", "-i", c.lab.key, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
 		"-o", "UserKnownHostsFile=" + known, "-o", "StrictHostKeyChecking=yes", "-o", "HostKeyAlias=box",
-		"-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR", "-o", "Port=" + c.port}
+		"-o", "ConnectTimeout=60", "-o", "LogLevel=ERROR", "-o", "Port=" + c.port}
 	return exec.Command(program, append(options, args...)...)
 }
 

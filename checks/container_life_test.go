@@ -40,7 +40,7 @@ func TestStopStart(t *testing.T) {
 		if got := c.digests(); got != want {
 			t.Errorf("%s, the files are\n%s, and were\n%s", when, got, want)
 		}
-		if got := c.sh("pgrep -c -f '[[]listener'; ls /run/nix2vast"); got != "1\ncontrol.sock\ngpu.json\n" {
+		if got := c.sh("pgrep -c -f '[[]listener'; ls /run/nix2vast"); got != "1\ncontrol.sock\nfilters.sock\ngpu.json\n" {
 			t.Errorf("%s, the number of sshd and what is in /run/nix2vast: %s", when, got)
 		}
 		if n := c.status().SSH.Keys; n != 2 {

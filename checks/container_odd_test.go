@@ -92,6 +92,10 @@ func (s status) notApplied(t *testing.T) {
 // waits for a script, which starts sshd by itself and runs the renter's
 // commands, of which init is one.
 const launcher = `
+set -e
+apt-get update
+apt-get install -y --no-install-recommends openssh-server tmux rsync software-properties-common
+set +e
 init boot >/tmp/boot.log 2>&1 &
 init status --wait 20s >/tmp/status
 init boot >/tmp/second; echo "ends with $?" >>/tmp/second

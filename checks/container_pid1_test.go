@@ -3,6 +3,7 @@ package checks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -32,7 +33,7 @@ func (c *container) reaps(n int) {
 	before := c.status().Orphans
 	c.sh(fmt.Sprintf("for i in $(seq %d); do (sleep 0.2 &); done", n))
 	got := 0
-	if !within(2*time.Second, func() bool { got = c.status().Orphans - before; return got >= n && c.zombies() == 0 }) {
+	if !within(20*time.Second, func() bool { got = c.status().Orphans - before; return got >= n && c.zombies() == 0 }) {
 		c.t.Errorf("of %d orphans %d were reaped, and there are %d zombies", n, got, c.zombies())
 	}
 }
@@ -79,14 +80,27 @@ func TestPidsMax(t *testing.T) {
 	c.logsIn()
 	pid := c.pid()
 
+	c.sh("mkfifo /tmp/gate")
 	bomb := make(chan string, 1)
 	go func() {
 		// xargs goes on forking until it is refused, and then as others end.
-		out, _ := c.exec("/bin/sh", "-c", "seq 120 | xargs -P 120 -I{} sleep 2")
+		out, _ := c.exec("/bin/sh", "-c", "seq 120 | xargs -P 120 -I{} sh -c '[ ! -p /tmp/gate ] || read -r line </tmp/gate'")
 		bomb <- out
 	}()
+	// All wait until the gate is opened from outside: nothing can be run in the container.
+	open := func() {
+		path := fmt.Sprintf("/proc/%d/root/tmp/gate", pid)
+		gate, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err == nil {
+			err = errors.Join(os.Remove(path), gate.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
 	refused := func() bool { return c.refusals() > 0 }
-	if !within(20*time.Second, refused) {
+	if !within(40*time.Second, refused) {
+		open()
 		t.Fatalf("the cgroup never was full: %s", <-bomb)
 	}
 	// While it is full, init serves more questions at once than it has threads.
@@ -99,6 +113,7 @@ func TestPidsMax(t *testing.T) {
 		})
 	}
 	group.Wait()
+	open()
 	<-bomb
 	if got := c.pid(); got != pid || !c.running() {
 		t.Fatalf("PID 1 was %d and is %d", pid, got)
