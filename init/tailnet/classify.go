@@ -2,6 +2,7 @@ package tailnet
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,9 +135,14 @@ func expiredKey(text string) failure {
 	}
 }
 
-// loginError is what the control server, or the way to it, said to the last login.
+// loginError is what the control server, or the way to it, said to the last login. One that
+// gave way to another says nothing.
 func loginError(h map[health.WarnableCode]health.UnhealthyState) string {
-	return h[tsconst.HealthWarnableLoginState].Args[health.ArgError]
+	text := h[tsconst.HealthWarnableLoginState].Args[health.ArgError]
+	if strings.HasSuffix(text, context.Canceled.Error()) {
+		return ""
+	}
+	return text
 }
 
 // reachCure is for a control server that does not answer.

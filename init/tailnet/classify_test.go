@@ -51,6 +51,9 @@ func TestClassify(t *testing.T) {
 	}{
 		{name: "just started", state: ipn.NoState, facts: facts{credentials: true}, want: wire.Starting},
 		{name: "about to use the key", state: ipn.NeedsLogin, facts: facts{credentials: true}, want: wire.Starting},
+		{name: "a login that gave way to another", state: ipn.NeedsLogin, want: wire.Starting,
+			facts: facts{credentials: true, health: warning(tsconst.HealthWarnableLoginState, health.UnhealthyState{
+				Args: health.Args{health.ArgError: `fetch control key: Get "https://x/key?v=142": context canceled`}})}},
 		{name: "no key", state: ipn.NeedsLogin, want: wire.NeedsLogin, reason: wire.NoKey},
 		{name: "stored, but refused", state: ipn.NeedsLogin, facts: facts{credentials: true, joined: true, keyless: true, began: past},
 			want: wire.NeedsLogin, reason: wire.Expired},

@@ -135,6 +135,42 @@ func TestExpired(t *testing.T) {
 	})
 }
 
+// TestExpiredWithoutKey lets the key of a node run out that somebody had let in: the status names
+// one URL where that can be done again, and keeps it whatever else the control server says.
+func TestExpiredWithoutKey(t *testing.T) {
+	t.Parallel()
+	ctl := newControl(t, wantsLogin)
+	b := newBox(t, t.TempDir(), wire.Config{Hostname: "box", ControlURL: ctl.HTTPTestServer.URL})
+	asksFor := func(s wire.Status) bool { return s.LoginURL != "" }
+	ctl.CompleteAuth(b.wait("a login URL", asksFor).LoginURL)
+	b.running()
+	node := ctl.AllNodes()[0]
+	before := node.Key
+	node.KeyExpiry = time.Now().Add(-time.Minute)
+	ctl.UpdateNode(node)
+	s := b.wait("another login URL", asksFor)
+	if s.State != wire.NeedsLogin || s.Reason != wire.Expired || s.Cure == "" {
+		t.Errorf("the status is %+v", s)
+	}
+	node.KeyExpiry = node.KeyExpiry.Add(-time.Hour)
+	ctl.UpdateNode(node)
+	if now := b.wait("the next map", func(now wire.Status) bool { return now.KeyExpiry.Before(s.KeyExpiry) }); now.LoginURL != s.LoginURL {
+		t.Errorf("behind the next map the login URL is %q, and was %q", now.LoginURL, s.LoginURL)
+	}
+	if !ctl.CompleteAuth(s.LoginURL) {
+		t.Fatalf("%q is no login URL", s.LoginURL)
+	}
+	eventually(t, func() error {
+		if slices.ContainsFunc(ctl.AllNodes(), func(n *tailcfg.Node) bool { return n.Key != before }) {
+			return nil
+		}
+		return errNo("the box did not log in with a new key")
+	})
+	if k := strings.Count(b.log.text(), s.LoginURL); k != 1 {
+		t.Errorf("the login URL was logged %d times", k)
+	}
+}
+
 func TestRateLimit(t *testing.T) {
 	tries := make(chan struct{}, 100)
 	ctl := newControl(t, func(ctl *testcontrol.Server) {

@@ -208,18 +208,6 @@ func (n *node) prefs() *ipn.Prefs {
 	return prefs
 }
 
-// logIn starts a login: with a key, or without one by a URL that the status then names.
-// The preferences go with it, since a node that was logged out has lost them.
-func (n *node) logIn(ctx context.Context, key string) error {
-	if err := n.lc.Start(ctx, ipn.Options{UpdatePrefs: n.prefs(), AuthKey: key}); err != nil {
-		return fmt.Errorf("starting the login: %w", err)
-	}
-	if err := n.lc.StartLoginInteractive(ctx); err != nil {
-		return fmt.Errorf("logging in: %w", err)
-	}
-	return nil
-}
-
 // How often the node is looked at without being asked to, and the pause after a look where
 // much changes: short at first, since a box that joins should not wait for it.
 const (
@@ -343,39 +331,4 @@ func (n *node) facts(ctx context.Context) (facts, error) {
 	f.health = n.health
 	n.mu.Unlock()
 	return f, nil
-}
-
-// relogin uses the credentials again where the node's own key is worth nothing any more.
-func (n *node) relogin(ctx context.Context, f facts, s wire.Status) error {
-	if s.Reason != wire.Expired || n.Config.AuthKey == "" || f.prefs.LoggedOut {
-		n.login = pauses{}
-		return nil
-	}
-	if !n.login.due(f.now) {
-		return nil
-	}
-	n.Log.Info("the node's key has expired: logging in with the credentials", zap.Duration("again in", n.login.pause))
-	if !n.plain() {
-		return errAgain
-	}
-	n.keyless = false
-	if err := n.logIn(ctx, n.Config.AuthKey); err != nil && ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
-
-// pauses says when something that fails is due again: at once, then ever later.
-type pauses struct {
-	pause time.Duration
-	next  time.Time
-}
-
-func (p *pauses) due(now time.Time) bool {
-	if now.Before(p.next) {
-		return false
-	}
-	p.pause = min(max(2*p.pause, firstPause), lastPause)
-	p.next = now.Add(p.pause)
-	return true
 }
