@@ -20,7 +20,7 @@ func BenchmarkTailnet(b *testing.B) {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	t := &bench{b: b, url: controlForIslands(b)}
+	t := &bench{b: b, url: controlForIslands(b).HTTPTestServer.URL}
 	neutral := t.theirs("neutral", "tailscale0")
 	ours, theirs := t.ours("ours", true), t.theirs("theirs", "userspace-networking")
 	ourTUN, theirTUN := t.ours("ourtun", false), t.theirs("theirtun", "tailscale0")

@@ -3,6 +3,7 @@ package tailnet
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -223,6 +224,12 @@ func (t *bench) untilRunning(i *island, cmd *exec.Cmd, socket string) float64 {
 		if ctx.Err() != nil {
 			t.b.Fatal("the node does not join")
 		}
+		// The client would sleep for 250 ms where nobody listens yet.
+		c, err := net.Dial("unix", lc.Socket)
+		if err != nil {
+			continue
+		}
+		c.Close()
 		w, err := lc.WatchIPNBus(ctx, ipn.NotifyInitialState)
 		if err != nil {
 			continue

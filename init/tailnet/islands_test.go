@@ -182,22 +182,28 @@ func twoIslands(t *testing.T, forward bool) (a, b *island, atA, atB string) {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte(value), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "tailnet")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/tailnet").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := buildProgram(t)
 	a, b = newIsland(t, 1), newIsland(t, 2)
-	url := controlForIslands(t)
+	url := controlForIslands(t).HTTPTestServer.URL
 	sa := a.join(program+" --run "+a.run, wire.Config{AuthKey: goodKey, Hostname: "a", ControlURL: url})
 	sb := b.join(program+" --run "+b.run, wire.Config{AuthKey: goodKey, Hostname: "b", ControlURL: url})
 	return a, b, sa.Addresses[0], sb.Addresses[0]
 }
 
+// buildProgram builds what runs on islands.
+func buildProgram(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "tailnet")
+	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/tailnet").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
 // controlForIslands is a control server and a relay at an address that every island reaches.
-func controlForIslands(t testing.TB) string {
+func controlForIslands(t testing.TB) *testcontrol.Server {
 	t.Helper()
 	const hub = "10.77.0.1"
 	(&island{t: t}).command("ip", "addr", "replace", hub+"/32", "dev", "lo")
-	ctl := tailtest.Control(t, hub, func(s *testcontrol.Server) { s.AllOnline = true })
-	return ctl.HTTPTestServer.URL
+	return tailtest.Control(t, hub, func(s *testcontrol.Server) { s.AllOnline = true })
 }
