@@ -19,7 +19,8 @@ setup: ## install what this machine lacks, by apt
 build: ## build/init, the static program that becomes PID 1, and build/nix2vast, which makes images; GOARCH=arm64: for that
 	@go build -trimpath -ldflags '-s -w' -o build/programs/exporter ./cmd/exporter
 	@go build -trimpath -tags "$$(cat cmd/tailnet/tags)" -ldflags '-s -w $(tailscale)' -o build/programs/tailnet ./cmd/tailnet
-	@go build -trimpath -ldflags '-s -w -X main.version=$(version)' -tags embed -overlay dev/embed.json -o build/init ./cmd/init
+	@go build -trimpath -ldflags '-s -w -X main.version=$(version)' -o build/programs/init ./cmd/init
+	@env -u GOARCH go run ./dev/attach build/init build/programs/init build/programs/exporter build/programs/tailnet
 	@go build -trimpath -ldflags '-s -w -X main.version=$(version)' -o build/nix2vast ./cmd/nix2vast
 
 image: setup build ## build/plan.json, by Nix, and of it build/image.tar, for docker load and podman load

@@ -48,6 +48,7 @@ var arrows = map[string][]string{
 	"services/intercept":                {},
 	"init/tailnet/transparent":          {"services/intercept"},
 	"init/tailnet/transparent/testdata": {}, // a program of another architecture
+	"dev/attach":                        {},
 }
 
 // testArrows is what the tests of a package may import besides.

@@ -15,8 +15,8 @@ const metricsName = "metrics"
 // ExporterVerb is what our own program is called with to become the exporter.
 const ExporterVerb = "exporter"
 
-// exporter is its name among the programs that are embedded.
-const exporter = "programs/exporter"
+// exporter is its name among the programs that are attached.
+const exporter = "exporter"
 
 // metricsService is the exporter: a program of its own, so that what serves a
 // network is not PID 1. It starts beside sshd, and somebody may be waiting to log

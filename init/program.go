@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
 	"fmt"
@@ -18,7 +19,28 @@ import (
 // A program that ships inside ours is unpacked by the process that becomes it: so
 // PID 1 reads none of its bytes, waits for nothing, and keeps no descriptor.
 
-// RunProgram turns this process into one of programs, which are those embedded in
+// Attached are the programs in our own file, of which they are the end, a zip archive
+// (dev/attach), or nil where there are none.
+func Attached() (fs.FS, error) {
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, fmt.Errorf("opening our own program: %w", err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("opening our own program: %w", err)
+	}
+	z, err := zip.NewReader(f, st.Size())
+	if errors.Is(err, zip.ErrFormat) {
+		return nil, f.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for the programs in our own: %w", err)
+	}
+	return z, nil // the file stays open until another program is executed
+}
+
+// RunProgram turns this process into one of programs, which are those attached to
 // ours, or nil where there are none: then one of that name beside ours is taken.
 // It returns where that fails.
 func RunProgram(root string, programs fs.FS, name string, args ...string) error {

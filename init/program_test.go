@@ -10,7 +10,7 @@ import (
 )
 
 func TestUnpack(t *testing.T) {
-	const name = "programs/tool"
+	const name = "tool"
 	large := strings.Repeat("x", 200_000)
 	for _, tt := range []struct {
 		name  string
@@ -62,11 +62,11 @@ func TestUnpack(t *testing.T) {
 }
 
 func TestRunProgramSaysWhy(t *testing.T) {
-	err := RunProgram(t.TempDir(), nil, "programs/tool")
+	err := RunProgram(t.TempDir(), nil, "tool")
 	if err == nil || !strings.Contains(err.Error(), "this init was built without the program tool, and there is none at /") {
 		t.Errorf("without programs: %v", err)
 	}
-	if err := RunProgram(t.TempDir(), fstest.MapFS{}, "programs/tool"); err != ErrNoInit {
+	if err := RunProgram(t.TempDir(), fstest.MapFS{}, "tool"); err != ErrNoInit {
 		t.Errorf("without an init: %v", err)
 	}
 }

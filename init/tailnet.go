@@ -27,8 +27,8 @@ const (
 	TailnetServe = "--serve"
 )
 
-// tailnetProgram is its name among the programs that are embedded.
-const tailnetProgram = "programs/tailnet"
+// tailnetProgram is its name among the programs that are attached.
+const tailnetProgram = "tailnet"
 
 // tailnetMemory bounds what its memory grows to with what goes through it: without a limit
 // that was more than a gibibyte, and this one costs no speed.

@@ -12,14 +12,15 @@ let
   } // attrs);
 in
 {
-  # One file: what embeds what is in the Makefile.
+  # One file: what is attached to what is in the Makefile.
   init = build {
     pname = "init";
     buildPhase = ''
       runHook preBuild
       go build -ldflags '-s -w' -o build/programs/exporter ./cmd/exporter
       go build -tags "$(cat cmd/tailnet/tags)" -ldflags '-s -w' -o build/programs/tailnet ./cmd/tailnet
-      go build -ldflags '-s -w -X main.version=${version}' -tags embed -overlay dev/embed.json -o build/init ./cmd/init
+      go build -ldflags '-s -w -X main.version=${version}' -o build/programs/init ./cmd/init
+      env -u GOARCH go run ./dev/attach build/init build/programs/init build/programs/exporter build/programs/tailnet
       runHook postBuild
     '';
     installPhase = ''install -m 755 build/init "$out"'';

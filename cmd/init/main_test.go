@@ -44,22 +44,15 @@ func TestMain(m *testing.M) {
 // it is without them, plain.
 func buildInit(dir string) string {
 	exporter, tailnet := filepath.Join(dir, "exporter"), filepath.Join(dir, "tailnet")
-	file, overlay := filepath.Join(dir, "init"), filepath.Join(dir, "embed.json")
-	inside, err := filepath.Abs("programs")
-	if err != nil {
-		panic(err)
-	}
-	replace := fmt.Sprintf(`{"Replace": {%q: %q, %q: %q}}`, inside+"/exporter", exporter, inside+"/tailnet", tailnet)
-	if err := os.WriteFile(overlay, []byte(replace), 0o644); err != nil {
-		panic(err)
-	}
+	file, plain := filepath.Join(dir, "init"), filepath.Join(dir, "plain")
+	build := []string{"build", "-trimpath", "-ldflags", "-s -w -X main.version=test", "-o"}
 	for _, args := range [][]string{
-		{"-o", exporter, "../exporter"},
-		{"-o", tailnet, "../tailnet"},
-		{"-o", filepath.Join(dir, "plain"), "."},
-		{"-tags", "embed", "-overlay", overlay, "-o", file, "."},
+		append(build, exporter, "../exporter"),
+		append(build, tailnet, "../tailnet"),
+		append(build, plain, "."),
+		{"run", "../../dev/attach", file, plain, exporter, tailnet},
 	} {
-		build := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w -X main.version=test"}, args...)...)
+		build := exec.Command("go", args...)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			panic(string(out))

@@ -46,13 +46,21 @@ const exitForGood = 125
 
 // runExporter is the process of the service metrics.
 func runExporter(address string) int {
-	fmt.Fprintln(os.Stderr, boot.RunExporter("/", programs, address))
+	programs, err := boot.Attached()
+	if err == nil {
+		err = boot.RunExporter("/", programs, address)
+	}
+	fmt.Fprintln(os.Stderr, err)
 	return exitForGood
 }
 
 // runTailnet is the process of the service tailnet.
 func runTailnet() int {
-	fmt.Fprintln(os.Stderr, boot.RunTailnet("/", programs))
+	programs, err := boot.Attached()
+	if err == nil {
+		err = boot.RunTailnet("/", programs)
+	}
+	fmt.Fprintln(os.Stderr, err)
 	return exitForGood
 }
 
