@@ -1,7 +1,6 @@
 package services
 
 import (
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,7 +23,7 @@ func (s *Supervisor) countKills() {
 // controller of version 1: a line "oom_kill N" in either.
 func oomKillsIn(cgroup string) (uint64, bool) {
 	for _, name := range []string{"memory.events", "memory/memory.oom_control"} {
-		b, err := os.ReadFile(filepath.Join(cgroup, name))
+		b, err := readProc(filepath.Join(cgroup, name))
 		if err != nil {
 			continue
 		}
@@ -42,7 +41,7 @@ func oomKillsIn(cgroup string) (uint64, bool) {
 // 0 where none says.
 func memoryLimitIn(cgroup string) uint64 {
 	for _, name := range []string{"memory.max", "memory/memory.limit_in_bytes"} {
-		if b, err := os.ReadFile(filepath.Join(cgroup, name)); err == nil {
+		if b, err := readProc(filepath.Join(cgroup, name)); err == nil {
 			n, _ := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64) // it may be "max"
 			return n
 		}

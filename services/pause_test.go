@@ -39,6 +39,10 @@ func TestShortPause(t *testing.T) {
 	if lost := r.deadline.Sub(now); lost != 400*time.Millisecond {
 		t.Errorf("400ms were slept too long, and the deadline got %v", lost)
 	}
+	s.overslept(now, 134*time.Millisecond, 125*time.Millisecond)
+	if lost := r.deadline.Sub(now); lost != 400*time.Millisecond {
+		t.Errorf("no timer is exact, and the deadline got %v", lost)
+	}
 	s.overslept(now, 50*time.Millisecond, 125*time.Millisecond)
 	if lost := r.watchdogAt.Sub(now) - time.Second; lost != 400*time.Millisecond {
 		t.Errorf("a sleep that something ended early moved the watchdog to %v", lost)
@@ -129,4 +133,30 @@ func TestPauseInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.untilLine("init", "the container was paused for about ")
+}
+
+// TestWorkMovesNoDeadline: what the supervisor takes for its own work is no pause. A service that
+// crashed would start later by all that was to be done about its end.
+func TestWorkMovesNoDeadline(t *testing.T) {
+	const work = 400 * time.Millisecond
+	b := run(t, Options{})
+	b.add(talker(t, "a", "say READY=1; exec sleep 60"))
+	b.untilState("a", Ready)
+	var at, due time.Time
+	ask := func(do func(r *record)) {
+		t.Helper()
+		if err := b.ask(b.ctx, func() { do(b.records["a"]) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(func(r *record) {
+		at = time.Now().Add(work + 50*time.Millisecond)
+		r.deadline = at
+		<-time.After(work)
+	})
+	for due = at; !due.IsZero(); ask(func(r *record) { due = r.deadline }) {
+		if moved := due.Sub(at); moved > work/2 {
+			t.Fatalf("the deadline moved by %v", moved)
+		}
+	}
 }

@@ -98,7 +98,7 @@ func (s *Supervisor) readID(pid int) (id string, certain bool) {
 // executing says whether a process seems to be in the middle of an execve(2): it lives and has
 // no arguments, which everybody may read.
 func executing(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	b, err := readProc(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || len(b) > 0 {
 		return false
 	}
@@ -141,7 +141,7 @@ func (s *Supervisor) adopted() []int {
 // childrenOf reads the children of one thread; none where the kernel does not
 // tell (CONFIG_PROC_CHILDREN) or there is no /proc.
 func childrenOf(pid, tid int) []int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, tid))
+	b, err := readProc(fmt.Sprintf("/proc/%d/task/%d/children", pid, tid))
 	if err != nil {
 		return nil
 	}
@@ -183,7 +183,7 @@ const invocationName = "INVOCATION_ID"
 // on for the moment of the reading.
 func invocationOf(pid int) (id string, ok bool) {
 	path := fmt.Sprintf("/proc/%d/environ", pid)
-	b, err := os.ReadFile(path)
+	b, err := readProc(path)
 	if err != nil {
 		var st unix.Stat_t
 		if unix.Stat(fmt.Sprintf("/proc/%d", pid), &st) != nil || os.Geteuid() != 0 || st.Uid == 0 {
@@ -207,7 +207,7 @@ func readAs(path string, uid, gid int) []byte {
 		return nil
 	}
 	_, _ = unix.SetfsuidRetUid(uid) // where it is refused the read below is too
-	b, _ := os.ReadFile(path)
+	b, _ := readProc(path)
 	_, _ = unix.SetfsuidRetUid(euid)
 	_, _ = unix.SetfsgidRetGid(egid)
 	// The kernel takes a change of user for a reason to hide this process from
@@ -271,7 +271,7 @@ func isHalted(pid int) bool {
 
 // statOf reads what /proc/PID/stat has behind the name: the state, the parent and so on.
 func statOf(pid int) []string {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	b, err := readProc(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return nil
 	}

@@ -115,13 +115,17 @@ const thawed = 3 * time.Second
 // shortestPause is by how much at least for a watchdog that is shorter: see isPause.
 const shortestPause = 500 * time.Millisecond
 
+// exact is by how much a timer may be late: with that given back nothing would be due at the
+// first look, and the next one is a millisecond later, which is the least that epoll sleeps.
+const exact = 10 * time.Millisecond
+
 // Run supervises until the container has to end, and returns its exit code. It
 // must be called on the program's main goroutine, locked to the main thread
 // (see reap). signals brings every signal but SIGCHLD, child SIGCHLD.
 func (s *Supervisor) Run(signals, child <-chan os.Signal) int {
 	defer close(s.over)
 	timer := time.NewTimer(time.Hour)
-	looked := time.Now()
+	idle := time.Now() // since when there is nothing to do
 	for {
 		wait := s.untilNext()
 		timer.Reset(wait)
@@ -140,13 +144,16 @@ func (s *Supervisor) Run(signals, child <-chan os.Signal) int {
 			what, do = "handling timers", func() { s.reap(); s.countKills(); s.expire(time.Now()) }
 		}
 		s.guard(what, func() {
-			// Whatever is handled first: behind it the timer would not look late any more. Since the
-			// last look, not since the wait began: a pause may fall into the handling too.
-			now := time.Now()
-			s.overslept(now, now.Sub(looked), wait)
-			looked = now
+			// Whatever is handled first: behind it the timer would not look late any more.
+			woken := time.Now()
+			s.overslept(woken, woken.Sub(idle), wait)
 			do()
+			// A pause may fall into the handling too. Work is none: what it made due is due.
+			if now := time.Now(); now.Sub(woken) > shortestPause {
+				s.overslept(now, now.Sub(woken), 0)
+			}
 		})
+		idle = time.Now()
 		if s.end != nil && s.end.finished {
 			return s.end.code
 		}

@@ -1,7 +1,6 @@
 package services
 
 import (
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -45,7 +44,7 @@ func pidsLeft() int {
 }
 
 func readNumber(path string) (int, error) {
-	b, err := os.ReadFile(path)
+	b, err := readProc(path)
 	if err != nil {
 		return 0, err
 	}

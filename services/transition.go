@@ -238,8 +238,8 @@ func (s *Supervisor) overslept(now time.Time, slept, wanted time.Duration) {
 		s.opts.Log.Info("the container was paused for about " + Round(slept).String())
 		given = slept
 	}
-	if late <= 0 {
-		return // something else woke it
+	if late <= exact {
+		return // or something else woke it
 	}
 	for _, r := range s.order {
 		if !r.deadline.IsZero() {
