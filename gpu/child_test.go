@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,20 +99,31 @@ func inNamespace(what, root string) error {
 	return json.NewEncoder(os.Stdout).Encode(Setup(context.Background(), h.options()))
 }
 
-// mountWhileWaiting mounts something, for real, under the eyes of event.
+// mountWhileWaiting mounts something, for real, under the eyes of event: nothing
+// else may take the event meanwhile. What others on the machine have mounted goes from this namespace
+// too when they remove its directory.
 func mountWhileWaiting(dir string) error {
-	mountinfo, err := os.Open(mountinfoPath)
+	mountinfo, err := openEvents(mountinfoPath)
 	if err != nil {
 		return err
 	}
-	if event(mountinfo, 20*time.Millisecond) {
-		return errors.New("an event without a mount")
+	before, err := os.ReadFile(mountinfoPath)
+	for ; err == nil && event(mountinfo, 20*time.Millisecond); before, err = os.ReadFile(mountinfoPath) {
+		if now, err := os.ReadFile(mountinfoPath); err == nil && bytes.Equal(before, now) {
+			return errors.New("an event without a mount")
+		}
 	}
-	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+	if err != nil {
 		return err
 	}
-	if start := time.Now(); !event(mountinfo, 10*time.Second) || time.Since(start) > 5*time.Second {
-		return errors.New("no event with a mount")
+	for range 20 {
+		if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+		<-time.After(10 * time.Millisecond) // in which the runtime's poller looks at its files
+		if start := time.Now(); !event(mountinfo, 10*time.Second) || time.Since(start) > 5*time.Second {
+			return errors.New("no event with a mount")
+		}
 	}
 	return nil
 }

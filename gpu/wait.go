@@ -30,7 +30,7 @@ func (w *work) await(ctx context.Context) driver {
 	if !d.unfinished() || limit < 0 {
 		return d
 	}
-	mountinfo, err := os.Open(w.file(mountinfoPath))
+	mountinfo, err := openEvents(w.file(mountinfoPath))
 	if err == nil {
 		defer mountinfo.Close()
 	}
@@ -68,6 +68,17 @@ func (d driver) lack() string {
 		return "everything"
 	}
 	return strings.Join(d.missing, ", ")
+}
+
+// openEvents opens the mount table for event. Not by package os, whose poller would look at
+// the same open file: the kernel tells an event to the first who asks, and what was mounted
+// while somebody looked at the driver was lost.
+func openEvents(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // event waits for a change of the mount table, at most for limit, and says
