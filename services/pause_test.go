@@ -155,7 +155,7 @@ func TestWorkMovesNoDeadline(t *testing.T) {
 		<-time.After(work)
 	})
 	for due = at; !due.IsZero(); ask(func(r *record) { due = r.deadline }) {
-		if moved := due.Sub(at); moved > work/2 {
+		if moved := due.Sub(at); moved > work*3/4 {
 			t.Fatalf("the deadline moved by %v", moved)
 		}
 	}
