@@ -98,8 +98,11 @@ func TestMainCommand(t *testing.T) {
 	}
 	t.Run("stopped", func(t *testing.T) {
 		t.Parallel()
-		c := run(t, nil, "sh", "-c", `trap "exit 9" TERM; while :; do sleep 0.1; done`)
+		c := run(t, nil, "sh", "-c", `trap "exit 9" TERM; echo armed; while :; do sleep 0.1; done`)
 		c.ready()
+		if !within(30*time.Second, func() bool { return strings.Contains(c.logs(), "armed") }) {
+			t.Fatal("the main command does not begin")
+		}
 		if code, took := c.stop(); code != 9 || took > 3*time.Second {
 			t.Errorf("ends with %d after %v, want 9", code, took)
 		}

@@ -19,9 +19,10 @@ func TestEdge16_CtrlC(t *testing.T) {
 	t.Parallel()
 	t.Run("without a main command", func(t *testing.T) {
 		t.Parallel()
-		args := oddBoxArgs(t, definitions{"web": sh("trap 'echo web says bye; exit 0' TERM; while :; do sleep 0.05; done")}, nil)
+		args := oddBoxArgs(t, definitions{"web": sh("trap 'echo web says bye; exit 0' TERM; echo web armed; while :; do sleep 0.05; done")}, nil)
 		f := startTerminal(t, append(args, controlled()...)...)
 		f.says("init | ready after")
+		f.says("web armed")
 		f.types("\x03")
 		f.wantCode(0)
 		for _, text := range []string{"stopping: got SIGINT", "web says bye"} {
