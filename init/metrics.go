@@ -2,7 +2,6 @@ package boot
 
 import (
 	"fmt"
-	"io/fs"
 	"net"
 	"path/filepath"
 
@@ -57,10 +56,10 @@ func setMetricsAddr(s *Settings, v Variable) string {
 }
 
 // RunExporter turns this process into the exporter. It returns where that fails.
-func RunExporter(root string, programs fs.FS, address string) error {
+func RunExporter(root, address string) error {
 	dir, err := runDir(root)
 	if err != nil {
 		return err
 	}
-	return RunProgram(root, programs, exporter, "--socket", filepath.Join(dir, controlSocket), address)
+	return runProgram(root, exporter, "--socket", filepath.Join(dir, controlSocket), address)
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -19,9 +18,9 @@ import (
 // A program that ships inside ours is unpacked by the process that becomes it: so
 // PID 1 reads none of its bytes, waits for nothing, and keeps no descriptor.
 
-// Attached are the programs in our own file, of which they are the end, a zip archive
+// attached are the programs in our own file, of which they are the end, a zip archive
 // (dev/attach), or nil where there are none.
-func Attached() (fs.FS, error) {
+func attached() (fs.FS, error) {
 	f, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return nil, fmt.Errorf("opening our own program: %w", err)
@@ -40,21 +39,30 @@ func Attached() (fs.FS, error) {
 	return z, nil // the file stays open until another program is executed
 }
 
-// RunProgram turns this process into one of programs, which are those attached to
-// ours, or nil where there are none: then one of that name beside ours is taken.
-// It returns where that fails.
-func RunProgram(root string, programs fs.FS, name string, args ...string) error {
-	argv := append([]string{path.Base(name)}, args...)
+// runProgram turns this process into one that ships with ours. It returns where that
+// fails.
+func runProgram(root, name string, args ...string) error {
+	programs, err := attached()
+	if err != nil {
+		return err
+	}
+	return runFrom(root, programs, name, args...)
+}
+
+// runFrom is runProgram from what attached returns. Where that is nil, one of that name
+// beside ours is taken.
+func runFrom(root string, programs fs.FS, name string, args ...string) error {
+	argv := append([]string{name}, args...)
 	if programs == nil {
 		self, err := os.Executable()
 		if err != nil {
 			return fmt.Errorf("finding our own program: %w", err)
 		}
-		beside := filepath.Join(filepath.Dir(self), argv[0])
+		beside := filepath.Join(filepath.Dir(self), name)
 		if err := services.Become(beside, argv, Environ()); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return fmt.Errorf("this init was built without the program %s, and there is none at %s: build it with make", argv[0], beside)
+		return fmt.Errorf("this init was built without the program %s, and there is none at %s: build it with make", name, beside)
 	}
 	dir, err := runDir(root)
 	if err != nil {
@@ -69,7 +77,7 @@ func RunProgram(root string, programs fs.FS, name string, args ...string) error 
 		defer f.Close()
 		memory = services.Become(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), argv, Environ())
 	}
-	return fmt.Errorf("executing the program %s from a file: %w; and from memory: %w", argv[0], err, memory)
+	return fmt.Errorf("executing the program %s from a file: %w; and from memory: %w", name, err, memory)
 }
 
 // unpack puts a program into dir, where it is not yet, and returns its path.
@@ -81,7 +89,7 @@ func unpack(programs fs.FS, name, dir string) (string, error) {
 	if err := unix.Statfs(dir, &st); err == nil && st.Flags&unix.ST_NOEXEC != 0 {
 		return "", fmt.Errorf("%s is mounted noexec", dir)
 	}
-	file := filepath.Join(dir, path.Base(name))
+	file := filepath.Join(dir, name)
 	if same(programs, name, file) {
 		return file, nil
 	}
@@ -140,9 +148,9 @@ func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.
 func inMemory(programs fs.FS, name string) (*os.File, error) {
 	// Kernels from 6.3 on may make files in memory not executable unless asked;
 	// older ones do not know the flag.
-	fd, err := unix.MemfdCreate(path.Base(name), unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) {
-		fd, err = unix.MemfdCreate(path.Base(name), unix.MFD_CLOEXEC)
+		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("making a file in memory: %w", err)

@@ -61,12 +61,12 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-func TestRunProgramSaysWhy(t *testing.T) {
-	err := RunProgram(t.TempDir(), nil, "tool")
+func TestRunFromSaysWhy(t *testing.T) {
+	err := runFrom(t.TempDir(), nil, "tool")
 	if err == nil || !strings.Contains(err.Error(), "this init was built without the program tool, and there is none at /") {
 		t.Errorf("without programs: %v", err)
 	}
-	if err := RunProgram(t.TempDir(), fstest.MapFS{}, "tool"); err != ErrNoInit {
+	if err := runFrom(t.TempDir(), fstest.MapFS{}, "tool"); err != ErrNoInit {
 		t.Errorf("without an init: %v", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,12 +38,12 @@ const tailnetMemory = "256MiB"
 const tailnetExpendable = 200
 
 // RunTailnet turns this process into the tailnet's program. It returns where that fails.
-func RunTailnet(root string, programs fs.FS) error {
+func RunTailnet(root string) error {
 	dir, err := runDir(root)
 	if err != nil {
 		return err
 	}
-	return RunProgram(root, programs, tailnetProgram, "--run", dir)
+	return runProgram(root, tailnetProgram, "--run", dir)
 }
 
 // wantsTailnet says whether the environment or the image asks for a tailnet.

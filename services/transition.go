@@ -233,17 +233,16 @@ func (s *Supervisor) late(r *record) {
 // each sleep is too long; but see isPause. What of a pause fell into the sleep itself
 // is lost, and so a sleep is short beside the watchdogs; see watchdogGrain.
 func (s *Supervisor) overslept(now time.Time, slept, wanted time.Duration) {
-	late, given := slept-wanted, slept-wanted
-	if late > thawed {
-		s.opts.Log.Info("the container was paused for about " + Round(slept).String())
-		given = slept
-	}
+	late := slept - wanted
 	if late <= exact {
 		return // or something else woke it
 	}
+	if late > thawed {
+		s.opts.Log.Info("the container was paused for about " + Round(slept).String())
+	}
 	for _, r := range s.order {
 		if !r.deadline.IsZero() {
-			r.deadline = r.deadline.Add(given)
+			r.deadline = r.deadline.Add(late)
 		}
 		switch span := time.Duration(r.watchdog); {
 		case r.watchdogAt.IsZero():

@@ -46,21 +46,13 @@ const exitForGood = 125
 
 // runExporter is the process of the service metrics.
 func runExporter(address string) int {
-	programs, err := boot.Attached()
-	if err == nil {
-		err = boot.RunExporter("/", programs, address)
-	}
-	fmt.Fprintln(os.Stderr, err)
+	fmt.Fprintln(os.Stderr, boot.RunExporter("/", address))
 	return exitForGood
 }
 
 // runTailnet is the process of the service tailnet.
 func runTailnet() int {
-	programs, err := boot.Attached()
-	if err == nil {
-		err = boot.RunTailnet("/", programs)
-	}
-	fmt.Fprintln(os.Stderr, err)
+	fmt.Fprintln(os.Stderr, boot.RunTailnet("/"))
 	return exitForGood
 }
 
