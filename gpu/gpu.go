@@ -98,7 +98,7 @@ type Options struct {
 	// Run starts a program and returns what it wrote to stdout and stderr, and
 	// its exit status. An error means that it did not start, or was ended by a
 	// signal or by ctx; that one is context.DeadlineExceeded. Without Run, Setup
-	// writes the cache itself, and neither Setup nor Detect asks the driver.
+	// writes the cache itself, and Setup does not ask the driver.
 	Run func(ctx context.Context, argv ...string) (output []byte, exit int, err error)
 
 	Log *zap.Logger // told when Setup waits; nil is silent
@@ -112,7 +112,7 @@ const DefaultWait = 10 * time.Second
 // persistence mode is off, and hangs on a driver in trouble.
 const programTimeout = 10 * time.Second
 
-// work is one Setup or Detect.
+// work is one Setup.
 type work struct {
 	Options
 	tree
@@ -159,11 +159,4 @@ func Setup(ctx context.Context, o Options) (r Report) {
 	w.refreshCache(ctx, d)
 	w.patchPrograms(d, loader)
 	return w.report(ctx, d)
-}
-
-// Detect says what is there now and changes nothing. With o.Run it also asks
-// the driver.
-func Detect(o Options) Report {
-	w := newWork(o)
-	return w.report(context.Background(), w.detect())
 }

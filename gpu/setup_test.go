@@ -106,7 +106,7 @@ func TestSetup(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHost(t)
 			test.host(h)
-			before := Detect(h.options())
+			before := detected(h)
 			if before.State == Ready || len(before.Notes) > 0 {
 				t.Errorf("before setup: %s, %q", before.State, before.Notes)
 			}
@@ -125,8 +125,8 @@ func TestSetup(t *testing.T) {
 			if _, err := os.Stat(h.path(programDir + "/nvidia-smi")); (err == nil) != test.patch {
 				t.Errorf("patched nvidia-smi: %v", err)
 			}
-			if h.again(); Detect(h.options()).State != test.state {
-				t.Errorf("detect: %+v", Detect(h.options()))
+			if h.again(); detected(h).State != test.state {
+				t.Errorf("detect: %+v", detected(h))
 			}
 		})
 	}
@@ -307,4 +307,10 @@ func TestDamagedLibrary(t *testing.T) {
 	if len(r.Problems) != 1 || !strings.Contains(r.Problems[0], "libcuda.so."+newVersion+" is damaged") {
 		t.Errorf("problems: %q", r.Problems)
 	}
+}
+
+// detected says what is there now and changes nothing.
+func detected(h *host) Report {
+	w := newWork(h.options())
+	return w.report(context.Background(), w.detect())
 }

@@ -96,12 +96,6 @@ func (f Checked) kind() Kind {
 	return kind
 }
 
-// CheckFile is CheckFiles for one.
-func CheckFile(root, file string, b []byte, kind Kind) (good bool, text string) {
-	f := Checked{file, b, kind}
-	return f.verdict(newChecker(root, []Checked{f}))
-}
-
 // CheckFiles is Check for a person, of files that may name each other's services: of each
 // every problem, or that it is good, a line each. In a box it also tells what that lacks.
 func CheckFiles(root string, files []Checked, tell func(good bool, text string)) {
@@ -146,7 +140,7 @@ func Check(root, file string, b []byte, kind Kind) (list []services.Service, err
 	case KindUnit:
 		return unitfile.Check(file, b)
 	case KindCompose:
-		return compose.ParseWith(file, b, compose.Options{Known: atBoot()})
+		return compose.Parse(file, b, compose.Options{Known: atBoot()})
 	case KindModular:
 		list, _, err = modular.Parse(file, b)
 	case KindConfig:

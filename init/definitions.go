@@ -137,7 +137,7 @@ func fromConfig(root, file string, config image.Config, environ []string) (list 
 	if where, b, err := embedded(root, file, config.ProcessCompose); err != nil {
 		errs = append(errs, err)
 	} else if b != nil {
-		more, err := compose.ParseWith(where, b, compose.Options{Environ: environ, Dir: workspace(environ), Known: beside(config)})
+		more, err := compose.Parse(where, b, compose.Options{Environ: environ, Dir: workspace(environ), Known: beside(config)})
 		errs, list = append(errs, err), append(list, more...)
 	}
 	if where, b, err := embedded(root, file, config.ModularServices); err != nil {

@@ -34,12 +34,12 @@ func TestProcessesWaitForOthers(t *testing.T) {
 	if !slices.Equal(page.After, []string{"gpu"}) || !slices.Equal(page.AfterStart, []string{"db", "sshd"}) {
 		t.Errorf("page is after %q, and after the start of %q", page.After, page.AfterStart)
 	}
-	good, text := CheckFile("/", "c.json", []byte(waitConfig), "")
+	good, text := checkFile("c.json", []byte(waitConfig))
 	if want := "c.json: good: 3 services\n"; !good || text != want {
 		t.Errorf("init check says %q, not %q", text, want)
 	}
 	alone := "processes:\n  a:\n    command: run\n    depends_on: {gpu: {condition: process_completed}}\n"
-	if good, text = CheckFile("/", "c.yaml", []byte(alone), ""); !good {
+	if good, text = checkFile("c.yaml", []byte(alone)); !good {
 		t.Errorf("init check says of a file of process-compose %q", text)
 	}
 }

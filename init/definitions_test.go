@@ -137,15 +137,21 @@ func TestConfigNamesAFileThatIsNotThere(t *testing.T) {
 
 // What is wrong in a process-compose or modular part of the config has the line of the config.
 func TestCheckConfigTellsLines(t *testing.T) {
-	good, text := CheckFile("/", "c.json", []byte(`{"version": 1,
+	good, text := checkFile("c.json", []byte(`{"version": 1,
  "services": {"a": {"ExecStart": ["/bin/a"]}},
  "processCompose": {
   "processes": {
    "b": {"comand": "x"}}}
-}`), "")
+}`))
 	if good || !strings.HasPrefix(text, "c.json:5: ") {
 		t.Errorf("%v, %q", good, text)
 	}
+}
+
+// checkFile is CheckFiles of one, whose kind is told by its text.
+func checkFile(file string, b []byte) (good bool, text string) {
+	CheckFiles("/", []Checked{{File: file, Text: b}}, func(ok bool, said string) { good, text = ok, said })
+	return good, text
 }
 
 func TestCheckFile(t *testing.T) {
@@ -168,7 +174,7 @@ func TestCheckFile(t *testing.T) {
 		{"syntax", "x.json", "{\"version\": 1,\n\n \"services\": {,}}", false, "x.json:3: invalid character"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			good, text := CheckFile("/", c.file, []byte(c.text), "")
+			good, text := checkFile(c.file, []byte(c.text))
 			if good != c.good || !strings.HasPrefix(text, c.want) || c.good && !strings.Contains(text, ": good: ") {
 				t.Errorf("%v, %q, want %v, %q", good, text, c.good, c.want)
 			}

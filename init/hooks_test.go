@@ -98,7 +98,7 @@ func TestNobodyWaitsForPostReady(t *testing.T) {
 			t.Errorf("it is after %q and wants %q", svc.After, svc.Wants)
 		}
 	}
-	if good, text := CheckFile("/", "c.json", []byte(config), ""); good || text != "c.json"+want+"\n" {
+	if good, text := checkFile("c.json", []byte(config)); good || text != "c.json"+want+"\n" {
 		t.Errorf("init check says %q", text)
 	}
 }

@@ -52,10 +52,15 @@ func run(t *testing.T, o Options) *box {
 		signal.Stop(child)
 	}
 	t.Cleanup(func() {
-		_ = b.Shutdown(context.Background(), "end of the test", 0)
-		_ = b.Shutdown(context.Background(), "end of the test", 0)
+		b.end()
+		b.end()
 	})
 	return b
+}
+
+// end ends all services and then Run; a second call kills at once.
+func (b *box) end() {
+	_ = b.ask(context.Background(), func() { b.beginEnd("end of the test", 0, 0) }) // it may have ended
 }
 
 func (b *box) add(list ...Service) {

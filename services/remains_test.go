@@ -167,7 +167,7 @@ func TestOnlyARestartKeepsTheDescriptorStore(t *testing.T) {
 		if second := b.line("a", 2); second != "got "+c.want {
 			t.Errorf("%s: %q", c.name, second)
 		}
-		_ = b.Shutdown(b.ctx, "the next case", 0)
+		b.end() // before the next case
 	}
 }
 

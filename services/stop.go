@@ -1,7 +1,6 @@
 package services
 
 import (
-	"context"
 	"slices"
 	"syscall"
 	"time"
@@ -31,14 +30,8 @@ const (
 // reserve is what is kept of StopTimeout for the last, certain SIGKILL.
 const reserve = 500 * time.Millisecond
 
-// Shutdown ends all services and then Run, which returns code. A second call
-// kills at once.
-func (s *Supervisor) Shutdown(ctx context.Context, reason string, code int) error {
-	return s.ask(ctx, func() { s.beginEnd(reason, code, 0) })
-}
-
-// beginEnd begins the end, or hurries it; toMain is the signal for the main command, 0
-// for its KillSignal.
+// beginEnd begins the end of all services, and then of Run, which returns code; a second
+// call kills at once. toMain is the signal for the main command, 0 for its KillSignal.
 func (s *Supervisor) beginEnd(reason string, code int, toMain syscall.Signal) {
 	if s.end != nil {
 		s.opts.Log.Warn("killing everything now: " + reason)

@@ -61,10 +61,7 @@ type Options struct {
 // Parse reads a file, whose name is for messages alone. The error joins a
 // services.Problem for everything that is wrong; the services that make sense
 // are returned beside it, with their defaults.
-func Parse(file string, b []byte) ([]services.Service, error) { return ParseWith(file, b, Options{}) }
-
-// ParseWith is Parse with what the surroundings say.
-func ParseWith(file string, b []byte, o Options) ([]services.Service, error) {
+func Parse(file string, b []byte, o Options) ([]services.Service, error) {
 	p := &project{Options: o, shell: "bash", shellArg: "-c"}
 	p.Problems.File = file
 	if p.Dir == "" {

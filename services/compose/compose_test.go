@@ -19,7 +19,7 @@ func good(t *testing.T, text string) map[string]services.Service {
 
 func goodWith(t *testing.T, text string, o Options) map[string]services.Service {
 	t.Helper()
-	list, err := ParseWith("pc.yaml", []byte(text), o)
+	list, err := Parse("pc.yaml", []byte(text), o)
 	if err != nil {
 		t.Fatalf("%s\n%v", text, err)
 	}
@@ -268,7 +268,7 @@ func TestExpansion(t *testing.T) {
 		off := goodWith(t, "disable_env_expansion: true\nprocesses:\n  p:\n    command: x "+c.text+"\n", c.o)["p"]
 		same(t, c.text+" as it is", off.ExecStart[0].Argv[2], "x "+c.text)
 	}
-	_, err := ParseWith("f", []byte("processes:\n  p:\n    command: ${A^^}\n"), Options{Environ: environ})
+	_, err := Parse("f", []byte("processes:\n  p:\n    command: ${A^^}\n"), Options{Environ: environ})
 	wants(t, err, `f:3: processes.p.command: "${A^^}" is neither ${NAME} nor ${NAME:-default}`)
 	p := goodWith(t, "processes: {p: {command: a, readiness_probe: {http_get: {port: \"${A}\"}}}}", Options{Environ: environ})["p"]
 	same(t, "a port from the environment", p.Probe.HTTP, "http://127.0.0.1:1/")
@@ -279,7 +279,7 @@ func TestTemplates(t *testing.T) {
 	same(t, "the command", p.ExecStart[0].Argv[2], "docker ps --format '{{.Names}}'")
 	p = good(t, `{"processes": {"p": {"command": "docker inspect -f {{ \"{{.State.Running}}\" }} x {{.PC_REPLICA_NUM}}"}}}`)["p"]
 	same(t, "braces of its own", p.ExecStart[0].Argv[2], "docker inspect -f {{.State.Running}} x 0")
-	_, err := Parse("f", []byte("processes: {p: {command: \"{{.Nmaes}}\"}}"))
+	_, err := Parse("f", []byte("processes: {p: {command: \"{{.Nmaes}}\"}}"), Options{})
 	wants(t, err, `f:1: processes.p.command: "{{.Nmaes}}" is not {{.NAME}} of one of vars`)
 }
 

@@ -78,7 +78,7 @@ func TestProblems(t *testing.T) {
 			[]string{"f:2: processes.a.x is not", `f:2: processes.a.disabled is "2"`, "f:3: processes.b has neither"}, "a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			list, err := Parse("f", []byte(c.yaml))
+			list, err := Parse("f", []byte(c.yaml), Options{})
 			wants(t, err, c.want...)
 			if n := len(services.Split(err)); n != len(c.want) {
 				t.Errorf("%d problems, want %d:\n%v", n, len(c.want), err)
@@ -138,7 +138,7 @@ func TestHostile(t *testing.T) {
 		}(), "it has too much in it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			list, err := Parse("f", []byte(c.text))
+			list, err := Parse("f", []byte(c.text), Options{})
 			wants(t, err, c.want)
 			for _, e := range services.Split(err) {
 				if len(e.Error()) > 400 {
@@ -166,7 +166,7 @@ func FuzzCompose(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		list, err := ParseWith("f", b, Options{Environ: []string{"A=1"}})
+		list, err := Parse("f", b, Options{Environ: []string{"A=1"}})
 		seen := map[string]bool{}
 		for _, svc := range list {
 			if bad := svc.Validate(); bad != nil {
@@ -183,7 +183,7 @@ func FuzzCompose(f *testing.F) {
 				t.Errorf("%#v is no Problem with a text", e)
 			}
 		}
-		again, _ := ParseWith("f", b, Options{Environ: []string{"A=1"}})
+		again, _ := Parse("f", b, Options{Environ: []string{"A=1"}})
 		if len(again) != len(list) {
 			t.Errorf("%d services, then %d", len(list), len(again))
 		}
