@@ -53,7 +53,7 @@ check-nix: setup build ## evaluate services and the flake, where checkouts of wh
 fuzztime = 30s
 fuzz: ## feed the readers of what others wrote; fuzztime=5m for longer
 	@printf '%s\n' services:FuzzNotification services/unitfile:FuzzUnit services/compose:FuzzCompose services/modular:FuzzModular image/plan:FuzzParse image/plan:FuzzHash | \
-		xargs -P 2 -I {} sh -c 'target={}; go test -run "^$$" -parallel 1 -fuzzminimizetime 100x -fuzztime $(fuzztime) -fuzz "^$${target#*:}$$" ./$${target%:*} >build/fuzz-$${target#*:}.log 2>&1 && tail -n 1 build/fuzz-$${target#*:}.log || { cat build/fuzz-$${target#*:}.log; exit 255; }'
+		xargs -P 2 -I {} dev/fuzz.sh {} $(fuzztime)
 
 bench: setup build ## measure init, each figure against peers in the same run; as root
 	@go test -run '^$$' -bench 'Banner|Status|Memory' -benchtime 25x ./cmd/init
