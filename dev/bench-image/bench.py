@@ -164,14 +164,17 @@ class Bench:
         self.row("ours: plan and digests, second time", [self.ours("inspect", 1) for _ in range(self.args.r)])
 
     def pushes(self):
-        for kind in "gzip", "zstd":
+        for kind, level in ("gzip", 0), ("zstd", 0), ("zstd", 1):
+            how = ["--compression", kind] + (["--compression-level", str(level)] if level else [])
+            name = f"{kind} at level {level}" if level else kind
+            repository = f"{kind}{level or ''}"
             shutil.rmtree(CACHE, ignore_errors=True)
-            result, sent = self.push(1, kind, "--compression", kind)
-            self.row(f"ours: first push, {kind}", [result], sent)
-            result, sent = self.push(2, kind, "--compression", kind)
-            self.row(f"ours: push after a config edit, {kind}", [result], sent)
-            runs = [self.push(2, kind, "--compression", kind) for _ in range(self.args.r)]
-            self.row(f"ours: push of the unchanged image, {kind}", [r for r, _ in runs], runs[-1][1])
+            result, sent = self.push(1, repository, *how)
+            self.row(f"ours: first push, {name}", [result], sent)
+            result, sent = self.push(2, repository, *how)
+            self.row(f"ours: push after a config edit, {name}", [result], sent)
+            runs = [self.push(2, repository, *how) for _ in range(self.args.r)]
+            self.row(f"ours: push of the unchanged image, {name}", [r for r, _ in runs], runs[-1][1])
 
     def skopeo(self, source, target, docker=None):
         """docker is where docker-daemon: leads: skopeo does not read DOCKER_HOST."""
