@@ -41,7 +41,7 @@ var ours = regexp.MustCompile(`^([0-9a-f]{64}(\.[a-z]+[0-9]*)?\.v[0-9]+|new-[0-9
 
 // blobRecords are the ends of the names of records of compressed layers. Whatever changes a
 // byte of a compression changes its name. A level that was chosen comes behind it.
-var blobRecords = map[Compression]string{Gzip: ".gzipb", Zstd: ".zstd"}
+var blobRecords = map[Compression]string{Gzip: ".gzipc", Zstd: ".zstd"}
 
 // blobRecord is that end, of a compression that has a digest of its own.
 func blobRecord(z Compression) (name string, ok bool) {

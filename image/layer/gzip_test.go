@@ -43,6 +43,23 @@ func TestGzipWithoutStrings(t *testing.T) {
 	}
 }
 
+// TestGzipStores wants what Huffman's code makes a tenth smaller to be stored: reading it would
+// take longer than that is worth.
+func TestGzipStores(t *testing.T) {
+	b := make([]byte, 4<<20)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range b {
+		b[i] = byte(r.IntN(150)) // 7.2 bits
+	}
+	blob := pressed(t, Gzip, b, 1<<20)
+	if len(blob) < len(b) {
+		t.Errorf("%d bytes of %d", len(blob), len(b))
+	}
+	if string(unpack(t, Gzip, blob)) != string(b) {
+		t.Error("another stream came back")
+	}
+}
+
 func TestEntropy(t *testing.T) {
 	for _, c := range []struct {
 		in   []byte

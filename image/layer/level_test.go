@@ -103,7 +103,7 @@ func TestCacheOfLevels(t *testing.T) {
 	if d, _ := c.Get(l); len(d.Blobs) != 2 || d.Blobs[Gzip] != want[Gzip] || d.Blobs[Zstd] != want[Zstd] {
 		t.Errorf("without levels: %v", d.Blobs)
 	}
-	for _, name := range []string{"", ".gzipb", ".zstd", ".gzipb9", ".zstd19"} {
+	for _, name := range []string{"", ".gzipc", ".zstd", ".gzipc9", ".zstd19"} {
 		if _, err := os.Stat(c.Dir + "/" + l.Key + name + ".v1"); err != nil {
 			t.Error(err)
 		}
