@@ -36,7 +36,7 @@ func TestExpect(t *testing.T) {
 func TestSlowStore(t *testing.T) {
 	f := newFront(t)
 	p := pusher(t, f.host())
-	p.Net.Stall = 50 * time.Millisecond
+	p.Net.Stall = 500 * time.Millisecond
 	c, err := connect(t.Context(), p.Destinations[0].Repo, Login{auth: authn.Anonymous}, p.Net)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestSlowStore(t *testing.T) {
 func TestSlowToName(t *testing.T) {
 	f := newFront(t)
 	p := pusher(t, f.host())
-	p.Net.Stall = 100 * time.Millisecond
+	p.Net.Stall = 500 * time.Millisecond
 	if err := faulty(t, f, p, at("PUT", fault{wait: 3 * p.Net.Stall}, 0)); err != nil {
 		t.Fatal(err)
 	}
